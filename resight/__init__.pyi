@@ -1,0 +1,10 @@
+from ._version import __version__ as __version__
+from .errors import ImageError as ImageError
+from .errors import InputError as InputError
+from .errors import WorkError as WorkError
+from .features.config import EncoderConfig as EncoderConfig
+from .features.encoder import Encoder as Encoder
+from .images.listing import list_images as list_images
+from .images.read import read_image as read_image
+from .search.collection import Collection as Collection
+from .search.ranking import Ranking as Ranking

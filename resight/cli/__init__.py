@@ -1,0 +1,111 @@
+"""The command line: a door with no logic of its own. Each command's module is imported only when it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Toml, Yaml
+
+from resight._version import __version__
+from resight.errors import InputError, WorkError
+
+EPILOGUE = "Documentation and examples: docs/ and README.md of the project."
+
+COMMANDS = {
+    "index": ("resight.cli.index:index", "Describe images and add them to a collection."),
+    "search": ("resight.cli.search:search", "Find the images that look like a query."),
+    "evaluate": ("resight.cli.evaluate:evaluate", "Measure retrieval on a labelled collection: mAP, P@k, recall@k."),
+    "info": ("resight.cli.upkeep:info", "What is in a collection."),
+    "sync": ("resight.cli.upkeep:sync", "Bring a collection up to date with its folders."),
+    "remove": ("resight.cli.upkeep:remove", "Take images out of a collection (the files stay)."),
+    "verify": ("resight.cli.upkeep:verify", "Check a collection's records, vectors and index."),
+    "demo": ("resight.cli.demo:demo", "Index photographs and altered copies, search, write an HTML report."),
+}
+
+
+def make_app() -> App:
+    """The commands, as cyclopts sees them."""
+    app = App(
+        name="resight",
+        help="Describe, find and compare images, with classical and deep features.",
+        version=__version__,
+        help_epilogue=EPILOGUE,
+        default_parameter=Parameter(negative=(), show_default=lambda value: None if value in (False, ()) else value),
+    )
+    for order, (name, (place, text)) in enumerate(COMMANDS.items()):
+        app.command(place, name=name, help=text, sort_key=order)
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        config: Annotated[Path | None, Parameter(help="TOML or YAML file with a table per command; flags win.")] = None,
+    ) -> int:
+        if config is not None:
+            app.config = (_config(config),)
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        return int(command(*bound.args, **bound.kwargs) or 0)
+
+    return app
+
+
+def _config(file: Path) -> Toml | Yaml:
+    kinds = {".toml": Toml, ".yaml": Yaml, ".yml": Yaml}
+    if file.suffix.lower() not in kinds:
+        raise InputError(f"--config takes a .toml or .yaml file, got {str(file)!r}")
+    if not file.is_file():
+        raise InputError(f"config file {str(file)!r} does not exist")
+    return kinds[file.suffix.lower()](file)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns its exit code: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted."""
+    app = make_app()
+    try:
+        command, bound, _ = app.meta.parse_args(list(arguments), exit_on_error=False, print_error=False)
+        return int(command(*bound.args, **bound.kwargs) or 0)
+    except CycloptsError as error:
+        return _fail(" ".join(str(error).split()), 2)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except (WorkError, OSError) as error:
+        return _fail(_sentence(error), 1)
+    except MemoryError:
+        return _fail("not enough memory; try a smaller --size or close other programs", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was reported is safe, run the same command again to go on", 130)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.encode("utf-8", "backslashreplace").decode().splitlines())
+    print(f"resight: {line}", file=sys.stderr, flush=True)
+    return code
+
+
+def main() -> None:
+    """Entry point of the `resight` command."""
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # a polite kill ends like Ctrl-C: what is done is kept
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # any file name can be printed on any terminal
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `resight search ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

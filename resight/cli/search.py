@@ -1,0 +1,107 @@
+"""`resight search`: find the images that look like a query."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from resight.errors import InputError
+
+if TYPE_CHECKING:
+    from resight.search import Ranking
+
+
+def search(
+    queries: tuple[str, ...],
+    /,
+    *,
+    in_: Annotated[Path, Parameter(name="--in")],
+    k: Annotated[int, Parameter(name=["--k", "-k"])] = 20,
+    box: str | None = None,
+    label: str | None = None,
+    path: str | None = None,
+    html: Path | None = None,
+    sheet: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Find the images that look like a query.
+
+    Parameters
+    ----------
+    queries
+        Images, folders or globs.
+    in_
+        The collection to search in.
+    k
+        How many results per query.
+    box
+        x1,y1,x2,y2 in pixels: search for this part of the query.
+    label
+        Only among images with this label.
+    path
+        Only among images whose whole path matches this glob, e.g. '*/2023/*'.
+    html
+        Write a self-contained HTML page.
+    sheet
+        Write a contact sheet (.png or .jpg; several queries get numbers).
+    json
+        Print the result as JSON.
+    """
+    from resight.images import list_images
+    from resight.search import Collection
+    from resight.show import write_atomic
+
+    if not queries:
+        raise InputError("no query: give one or more images, folders or globs")
+    with Collection.open(in_) as photos:
+        paths = [str(listing.path) for query in queries for listing in list_images(query)]
+        if not paths:
+            raise InputError(f"no images among the queries: {', '.join(queries)}")
+        region = parse_box(box) if box is not None else None
+        if region is not None and len(paths) != 1:
+            raise InputError(f"--box needs exactly one query, got {len(paths)}")
+        rankings = photos.search_many(paths, k, boxes=[region] * len(paths), label=label, path=path)
+        if len(photos) == 0:
+            raise InputError(f"{in_} is empty: add images with `resight index FOLDER --to {in_}`")
+    if html is not None:
+        from resight.show.rankings import ranking_report
+
+        write_atomic(html, ranking_report(rankings))
+    if sheet is not None:
+        for number, ranking in enumerate(rankings, 1):
+            single = len(rankings) == 1
+            ranking.sheet(sheet if single else sheet.with_stem(f"{sheet.stem}-{number}"))
+    if json:
+        print(json_module.dumps({"queries": [ranking.as_dict() for ranking in rankings]}, indent=1))
+        return 0
+    for ranking in rankings:
+        _print(ranking)
+    for written in (html, sheet):
+        if written is not None:
+            print(f"wrote {written}")
+    return 0
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """Four numbers from "x1,y1,x2,y2".
+
+    >>> parse_box("10,20,30.5,40")
+    (10.0, 20.0, 30.5, 40.0)
+    """
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.replace(" ", "").split(","))
+    except ValueError:
+        raise InputError(f"--box takes x1,y1,x2,y2 in pixels, e.g. 10,20,300,240; got {text!r}") from None
+    return x1, y1, x2, y2
+
+
+def _print(ranking: Ranking) -> None:
+    where = f" in box {','.join(f'{side:g}' for side in ranking.box)}" if ranking.box else ""
+    print(f"{ranking.query}{where}")
+    if not len(ranking):
+        print("  nothing matches these filters")
+    for rank, ((path, score), label) in enumerate(zip(ranking, ranking.labels), 1):
+        print(f"  {rank:>3}  {score:6.3f}  {path}{f'  [{label}]' if label else ''}")

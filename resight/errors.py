@@ -1,0 +1,39 @@
+"""The two kinds of expected failure, and the sentence for an unknown name.
+
+Doors (command line, web) turn them into one line and an exit code: InputError 2, WorkError 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The caller asked for something that cannot be: wrong name, wrong shape, missing folder. Exit code 2."""
+
+
+class WorkError(RuntimeError):
+    """The request was right but the work failed: damaged file, disk full, no permission. Exit code 1."""
+
+
+class ImageError(WorkError):
+    """One image cannot be read. `where` names it, `reason` says why and what to do."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+def unknown(kind: str, name: object, choices: Iterable[str]) -> InputError:
+    """The error for a name that is not among the choices, with the closest match first.
+
+    >>> str(unknown("pooling", "gme", ["gem", "mac"]))
+    "unknown pooling 'gme', did you mean 'gem'? (choices: gem, mac)"
+    """
+    known = sorted(choices)
+    close = difflib.get_close_matches(str(name), known, n=1 if len(known) <= 24 else 3, cutoff=0.5)
+    guess = f", did you mean {' or '.join(repr(c) for c in close)}?" if close else ";"
+    listed = f"choices: {', '.join(known)}" if len(known) <= 24 else f"{len(known)} are known"
+    return InputError(f"unknown {kind} {name!r}{guess} ({listed})")

@@ -1,0 +1,5 @@
+"""From feature maps to descriptors. Names load on first use: importing this package does not import torch."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,188 @@
+"""One network of timm, by name: feature maps of any stage, logits, and the head's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from resight.errors import InputError, WorkError, unknown
+from resight.models.preprocessing import Preprocessing
+from resight.models.weights import (
+    PACKAGED,
+    adapt_keys,
+    check_digest,
+    load_state,
+    packaged_file,
+    read_state,
+    weights_hash,
+)
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" takes CUDA, then Apple's MPS, then the CPU. Raises InputError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()  # "meta" holds no values to bring back
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {name!r} is not available here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+class Backbone:
+    """A timm network with known weights, in evaluation mode, that gives feature maps.
+
+    name       any name of `timm.list_models()`, e.g. "tf_efficientnet_lite0", "resnet50"
+    weights    "package" | "hub" | a file's path | "random" (see resight.models.weights)
+    precision  "float32" | "bfloat16"
+
+    preprocessing  what the weights expect;  hash  of the weights;  head_weight  (C, K) or None
+
+    Raises InputError for an unknown name or weights that do not fit, WorkError for a damaged file or failed download.
+    """
+
+    def __init__(
+        self, name: str = "tf_efficientnet_lite0", *, weights: str = "package", device: str = "auto",
+        precision: str = "float32",
+    ) -> None:  # fmt: skip
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        self.name, self.weights, self.precision = name, weights, precision
+        self.device = choose_device(device)
+        model, self.preprocessing = build(name, weights)
+        self.hash = weights_hash(model)
+        self.model = model.eval().requires_grad_(False)
+        self.model.to(device=self.device, dtype=PRECISIONS[precision])
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __repr__(self) -> str:
+        return f"Backbone({self.name!r}, weights={self.weights!r}, hash={self.hash}, device={self.device})"
+
+    @property
+    def head_weight(self) -> torch.Tensor | None:
+        """(C, K) float32 weights of a pooled + linear head, or None if the head is something else.
+
+        A head on a class token or on attention pooling is something else: it never sees the mean of the map.
+        """
+        if getattr(self.model, "global_pool", None) in ("token", "map"):
+            return None
+        head: Any = self.model.get_classifier()  # type: ignore[operator]
+        if isinstance(head, nn.Linear):
+            return head.weight.detach().float()
+        if isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1):
+            return head.weight.detach().float().flatten(1)
+        return None
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) uint8 -> the network's input on its device."""
+        return self.preprocessing.normalise(pixels.to(self.device), PRECISIONS[self.precision])
+
+    def maps(self, inputs: torch.Tensor, stage: int | None = None) -> torch.Tensor:
+        """Feature maps.
+
+        inputs: (B, 3, H, W)  normalised
+        stage:  None for the last map before the head; 0, 1, ... or -1, -2, ... for an intermediate stage
+        ->      (B, K, h, w)  tokens of transformers are laid out on their grid, class tokens dropped
+
+        Raises InputError for a stage that the network does not have, or an input size it cannot take; WorkError if
+        the network fails (out of memory, say).
+        """
+        try:
+            return self._last(inputs) if stage is None else self._stage(inputs, stage)
+        except (AssertionError, IndexError, AttributeError) as error:
+            raise InputError(self._failure(inputs, stage, error)) from error
+        except RuntimeError as error:
+            raise WorkError(self._failure(inputs, stage, error)) from error
+
+    def _failure(self, inputs: torch.Tensor, stage: int | None, error: Exception) -> str:
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        wanted = "take" if stage is None else f"give stage {stage} of"
+        return f"{self.name} cannot {wanted} a {inputs.shape[-2]}x{inputs.shape[-1]} (H x W) input: {first}"
+
+    def _stage(self, inputs: torch.Tensor, stage: int) -> torch.Tensor:
+        model: Any = self.model
+        found = model.forward_intermediates(
+            inputs, indices=[stage], stop_early=True, intermediates_only=True, output_fmt="NCHW"
+        )
+        return cast(torch.Tensor, found[0])
+
+    def _last(self, inputs: torch.Tensor) -> torch.Tensor:
+        model: Any = self.model
+        if hasattr(model, "cls_token") and not hasattr(model, "num_prefix_tokens"):
+            return self._stage(inputs, -1)  # PiT and VOLO: the end is the class token, alone or uncounted
+        features = model.forward_features(inputs)
+        if not isinstance(features, torch.Tensor):
+            return self._stage(inputs, -1)  # CoaT, CrossViT, EfficientViM: the end is several maps
+        return self._grid(features, inputs)
+
+    def _grid(self, features: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        model: Any = self.model
+        if features.ndim == 3:
+            tokens = features[:, int(getattr(model, "num_prefix_tokens", 0)) :]
+            high, wide = inputs.shape[-2], inputs.shape[-1]
+            rows = round((tokens.shape[1] * high / wide) ** 0.5)
+            columns = tokens.shape[1] // max(rows, 1)
+            if rows * columns != tokens.shape[1]:
+                raise InputError(f"{self.name}: {tokens.shape[1]} tokens do not form a grid")
+            return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, rows, columns)
+        if getattr(model, "output_fmt", None) is not None and str(model.output_fmt).endswith("NHWC"):
+            return features.permute(0, 3, 1, 2)
+        return features
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) normalised -> (B, C) float32 class scores before softmax."""
+        return cast(torch.Tensor, self.model(inputs)).float()
+
+
+def build(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+    """The network with its weights, and the preprocessing that belongs to them."""
+    import timm
+
+    if not timm.is_model(name):
+        raise unknown("backbone", name, timm.list_models())
+    if weights == "hub":
+        try:
+            model = timm.create_model(name, pretrained=True)
+        except Exception as error:  # network, hub and file errors of several libraries
+            first = (str(error) or type(error).__name__).splitlines()[0][:160]
+            raise WorkError(f"cannot get timm's weights for {name!r}: {first}; give a local file instead") from error
+        return model, Preprocessing.of_timm(model.pretrained_cfg)
+    if weights == "random":
+        model = _untrained(name)
+        return model, Preprocessing.of_timm(model.pretrained_cfg)
+    if weights == "package":
+        file, package = packaged_file(name), PACKAGED[name]
+        check_digest(file, package.sha256_start)
+        model = _untrained(name)
+        load_state(model, adapt_keys(read_state(file), model), str(file))
+        return model, package.preprocessing
+    return _from_file(name, Path(weights))
+
+
+def _untrained(name: str, **options: Any) -> Any:
+    """The network with random weights: the same each time, and torch's own random numbers go on as if nothing was."""
+    import timm
+
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(0)  # torch.manual_seed would also reseed every GPU
+        return timm.create_model(name, **options)
+
+
+def _from_file(name: str, file: Path) -> tuple[nn.Module, Preprocessing]:
+    raw = read_state(file)
+    model = _untrained(name)
+    state = adapt_keys(raw, model)
+    head = str(model.pretrained_cfg.get("classifier", "")) + ".weight"
+    own = model.state_dict()
+    if head in state and head in own and state[head].shape != own[head].shape and state[head].ndim == own[head].ndim:
+        model = _untrained(name, num_classes=int(state[head].shape[0]))  # a head for other classes
+    load_state(model, state, str(file))
+    if "_conv_stem.weight" in raw and name in PACKAGED:  # the packaged file's port, trained on (pixel - 127) / 128
+        return model, PACKAGED[name].preprocessing
+    return model, Preprocessing.of_timm(model.pretrained_cfg)

@@ -1,0 +1,380 @@
+"""A collection: images that were described by one encoder and can be searched."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight._version import __version__
+from resight.errors import InputError, WorkError
+from resight.features.config import EncoderConfig
+from resight.features.encoder import Encoder
+from resight.features.whitening import Whitening, pca_whitening
+from resight.images import ImageLike, list_images
+from resight.search import adding
+from resight.search.adding import AddReport, Progress, SyncReport
+from resight.search.embedded import EmbeddedStore
+from resight.search.ranking import Ranking
+from resight.search.store import Item, Store, Where
+
+WHITENING_SAMPLE = 50_000
+SUFFIX = ".resight"
+Query = ImageLike | int
+
+
+class Collection:
+    """Images, their descriptors, and search among them.
+
+    A collection is a folder, conventionally `NAME.resight`. Every image in it was described by one encoder: mixing two
+    embedding spaces is an error. What `add` has reported is on disk, whatever happens next.
+
+    >>> photos = Collection.create("pictures.resight", Encoder(descriptor="gem"))   # doctest: +SKIP
+    >>> photos.add("~/Pictures")                                                    # doctest: +SKIP
+    >>> photos.search("query.jpg", k=20).sheet("out.png")                           # doctest: +SKIP
+    """
+
+    def __init__(self, path: Path, store: Store, encoder: Encoder | None) -> None:
+        self.path = path
+        self.store = store
+        self._encoder = encoder
+        self._checked = False
+        blob = store.meta("whitening")
+        self.whitening = Whitening.from_bytes(blob) if blob else None
+        store.whiten(self.whitening)
+
+    @staticmethod
+    def create(path: str | os.PathLike[str], encoder: Encoder | None = None) -> Collection:
+        """Make an empty collection; the default encoder is `Encoder()`.
+
+        Raises InputError if something is already there, WorkError if the folder cannot be written.
+        """
+        folder = _folder(path)
+        encoder = encoder or Encoder()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            found = (folder / "collection.sqlite").is_file()
+            raise InputError(f"{str(folder)!r} is already there" + ("; open it with Collection.open" if found else ""))
+        dim, space = encoder.dim, encoder.key  # loads the weights: before anything is written
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
+        try:
+            store = EmbeddedStore(folder, create=True)
+            store.set_meta({
+                "uuid": uuid.uuid4().hex.encode(), "space": space.encode(), "dim": str(dim).encode(),
+                "encoder": json.dumps(asdict(encoder.config)).encode(),
+                "encoder_space": json.dumps(encoder.space).encode(), "made_by": f"resight {__version__}".encode(),
+                "sources": b"[]",
+            })  # fmt: skip
+        except BaseException:
+            for file in folder.glob("collection.sqlite*"):
+                file.unlink(missing_ok=True)
+            raise
+        return Collection(folder, store, encoder)
+
+    @staticmethod
+    def open(path: str | os.PathLike[str], encoder: Encoder | None = None) -> Collection:
+        """Open a collection; its encoder is made from what the collection recorded, when it is first needed.
+
+        Raises InputError if there is none or `encoder` makes other vectors, WorkError if it is foreign or damaged.
+        """
+        folder = _folder(path)
+        store = EmbeddedStore(folder)
+        if store.meta("dim") is None or store.meta("uuid") is None or store.meta("encoder") is None:
+            store.close()
+            raise WorkError(f"{str(folder)!r} is not a complete collection: its creation was cut short; delete it")
+        collection = Collection(folder, store, encoder)
+        if encoder is not None:
+            collection._check(encoder, InputError)
+        return collection
+
+    @staticmethod
+    def exists(path: str | os.PathLike[str]) -> bool:
+        """Whether there is a collection at this path."""
+        return (_folder(path) / "collection.sqlite").is_file()
+
+    def __repr__(self) -> str:
+        return f"Collection({str(self.path)!r}, {len(self)} images)"
+
+    def __len__(self) -> int:
+        return self.store.count(Where(status="ok"))
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Save the derived index and close the files."""
+        self.store.close()
+
+    @property
+    def config(self) -> EncoderConfig:
+        """The configuration that its vectors were made with."""
+        try:
+            return EncoderConfig.from_dict(json.loads(self.store.meta("encoder") or b"{}"))
+        except (ValueError, TypeError) as error:
+            raise WorkError(f"{str(self.path)!r}: its encoder's record is damaged ({error})") from error
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of this collection. Raises WorkError if its weights are not the recorded ones."""
+        if self._encoder is None:
+            self._encoder = Encoder.from_config(self.config)
+        if not self._checked:
+            self._check(self._encoder, WorkError)
+        return self._encoder
+
+    def _check(self, encoder: Encoder, kind: type[InputError] | type[WorkError]) -> None:
+        if encoder.key.encode() != (self.store.meta("space") or b""):
+            mine = json.loads(self.store.meta("encoder_space") or b"{}")
+            theirs = json.loads(json.dumps(encoder.space))
+            apart = [f"{k}: {mine.get(k)} here, {v} given" for k, v in theirs.items() if mine.get(k) != v]
+            raise kind(f"{str(self.path)!r} holds vectors of another embedding space ({'; '.join(apart[:3])}): "
+                       "search it with its own encoder, or make a new collection")  # fmt: skip
+        self._checked = True
+
+    def add(
+        self,
+        source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        labels: str = "folder",
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Describe and add every image of a folder, glob, CSV list, file, or an iterable of these.
+
+        Unchanged images are not encoded again, changed ones are; unreadable ones are kept as failed rows, counted in
+        the report and tried again next time. Interrupt it and call it again: it goes on where it was.
+        labels: "folder" (the name of an image's subfolder) or "none"
+        """
+        ignored: Counter[str] = Counter()
+        listings = list_images(source, labels=labels, ignored=ignored)
+        sources = [source] if isinstance(source, (str, os.PathLike)) else []
+        if sources:
+            self._remember(str(sources[0]), labels)
+        return adding.add(self.store, self.encoder, listings, ignored, progress)
+
+    def add_vectors(
+        self, paths: Sequence[str], vectors: NDArray[np.float32], *, labels: Sequence[str | None] | None = None
+    ) -> list[int]:
+        """Add vectors made elsewhere with this collection's encoder: paths (N), vectors (N, D) -> ids. Durable."""
+        if len(paths) != len(vectors) or (labels is not None and len(labels) != len(paths)):
+            raise InputError(f"{len(paths)} paths, {len(vectors)} vectors: one of each is needed per image")
+        vectors = np.asarray(vectors, np.float32)
+        names = labels or [None] * len(paths)
+        return self.store.put([Item(path=p, label=n, vector=v) for p, v, n in zip(paths, vectors, names)])
+
+    def sync(self, *, forget_missing_sources: bool = False, progress: Progress | None = None) -> SyncReport:
+        """Bring the collection up to date with the folders it was made from: new, changed and vanished files.
+
+        A whole folder that is missing (an unplugged disk?) is an error unless `forget_missing_sources`.
+        """
+        ignored: Counter[str] = Counter()
+        report = AddReport()
+        sources = self.sources
+        missing = [name for name in sources if not adding.root_of(name).exists()]
+        if missing and not forget_missing_sources:
+            raise WorkError(f"{missing[0]!r} is missing (an unplugged disk?): nothing was changed; to forget its "
+                            "images use `resight sync --forget-missing`")  # fmt: skip
+        for name in sources:
+            if name not in missing:
+                listings = list_images(name, labels=sources[name], ignored=ignored)
+                report = report + adding.add(self.store, self.encoder, listings, ignored, progress, empty_ok=True)
+        if missing:
+            kept = sorted((name, how) for name, how in sources.items() if name not in missing)
+            self.store.set_meta({"sources": json.dumps(kept).encode()})
+        gone = [item.id for item in self.store.scan(Where()) if adding.has_vanished(item)]
+        return SyncReport(added=report, removed=self.store.remove(gone) if gone else 0)
+
+    def remove(
+        self, paths: Iterable[str | os.PathLike[str]] = (), *, label: str | None = None, pattern: str | None = None
+    ) -> int:
+        """Take images out of the collection (not off the disk): by path (a folder takes all below it), label or glob.
+
+        Raises InputError, with nothing removed, if a path is not in the collection.
+        """
+        ids: set[int] = set()
+        for path in paths:
+            absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))
+            found = self.store.find([absolute])
+            below = _escape(absolute.rstrip("/")) + "/*"
+            here = {item.id for item in found.values()} or {i.id for i in self.store.scan(Where(path=below))}
+            if not here:
+                raise InputError(f"{str(path)!r} is not in {self.path.name}, nor is anything below it")
+            ids |= here
+        if label is not None or pattern is not None:
+            ids |= {item.id for item in self.store.scan(Where(label=label, path=pattern))}
+        return self.store.remove(sorted(ids)) if ids else 0
+
+    def get(self, ids: Sequence[int], *, vectors: bool = False) -> list[Item]:
+        """Items by id, in that order."""
+        return self.store.get(ids, vectors=vectors)
+
+    def items(self, *, label: str | None = None, path: str | None = None, status: str | None = None) -> Iterator[Item]:
+        """Matching items in order of id; `status` "ok" or "failed"."""
+        return self.store.scan(Where(label=label, path=path, status=status))
+
+    def vectors(self) -> tuple[list[Item], NDArray[np.float32]]:
+        """Every good item and its search vector (N, d), whitened if the collection is."""
+        items, raw = [], []
+        for item in self.store.scan(Where(status="ok"), vectors=True):
+            items.append(item)
+            raw.append(item.vector)
+        matrix = np.stack(raw) if raw else np.empty((0, self.dim), np.float32)  # type: ignore[arg-type]
+        return items, self.whitening.apply(matrix) if self.whitening else matrix
+
+    @property
+    def dim(self) -> int:
+        """Length of the encoder's vectors."""
+        return int(self.store.meta("dim") or b"0")
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Folders, globs and lists that were added, and how their images were labelled."""
+        return dict(json.loads(self.store.meta("sources") or b"[]"))
+
+    def _remember(self, source: str, labels: str) -> None:
+        name = os.path.abspath(os.path.expanduser(source))
+        found = {**self.sources, name: labels}
+        if found != self.sources:
+            self.store.set_meta({"sources": json.dumps(sorted(found.items())).encode()})
+
+    def search(
+        self,
+        query: Query,
+        k: int = 20,
+        *,
+        box: Sequence[float] | None = None,
+        label: str | None = None,
+        path: str | None = None,
+    ) -> Ranking:
+        """The k images most like `query`: a path, (H, W, 3) uint8 array, Pillow image, or the id of a stored image.
+
+        box:   x1, y1, x2, y2 in pixels of the query: search for this part
+        label, path:  only among images with this label / whose path matches this glob (exact, whatever the size)
+        """
+        return self.search_many([query], k, boxes=[box], label=label, path=path)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[Query],
+        k: int = 20,
+        *,
+        boxes: Sequence[Sequence[float] | None] | None = None,
+        label: str | None = None,
+        path: str | None = None,
+    ) -> list[Ranking]:
+        """`search` for several queries at once: one matrix product for all."""
+        if k < 1:
+            raise InputError(f"k must be at least 1, got {k}")
+        regions = list(boxes) if boxes is not None else [None] * len(queries)
+        if len(regions) != len(queries):
+            raise InputError(f"{len(queries)} queries need as many boxes, got {len(regions)}")
+        if not queries:
+            return []
+        vectors = np.stack([self._vector(q, b) for q, b in zip(queries, regions)])
+        found, scores = self.search_vectors(vectors, k, label=label, path=path)
+        return [self._ranking(q, b, i, s) for q, b, i, s in zip(queries, regions, found, scores)]
+
+    def search_vectors(
+        self, vectors: NDArray[np.float32], k: int = 20, *, label: str | None = None, path: str | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Search by descriptors: (Q, D) -> ids (Q, k), scores (Q, k); id -1 where there are fewer than k."""
+        vectors = np.atleast_2d(np.asarray(vectors, np.float32))
+        if vectors.shape[1] != self.dim:
+            raise InputError(f"descriptors here have length {self.dim}, got {vectors.shape[1]}")
+        if self.whitening:
+            vectors = self.whitening.apply(vectors)
+        return self.store.search(vectors, min(k, max(len(self), 1)), Where(label=label, path=path))
+
+    def _vector(self, query: Query, box: Sequence[float] | None) -> NDArray[np.float32]:
+        if isinstance(query, (int, np.integer)):
+            item = self.store.get([int(query)], vectors=True)[0]
+            if item.vector is None:
+                raise InputError(f"image {query} ({item.path}) could not be read, so it cannot be searched for")
+            if box is None:
+                return item.vector
+            query = item.path
+        return self.encoder.encode(query, box=box)
+
+    def _ranking(
+        self, query: Query, box: Sequence[float] | None, ids: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> Ranking:
+        image: ImageLike
+        if isinstance(query, (int, np.integer)):
+            image = name = self.store.get([int(query)])[0].path
+        else:
+            image = query
+            name = os.fspath(query) if isinstance(query, (str, os.PathLike)) else "image"
+        keep = ids >= 0
+        items = self.store.get(ids[keep].tolist())
+        region = (float(box[0]), float(box[1]), float(box[2]), float(box[3])) if box is not None else None
+        return Ranking(
+            ids=ids[keep], paths=tuple(i.path for i in items), scores=scores[keep].astype(np.float32),
+            labels=tuple(i.label for i in items), query=name, box=region, image=image,
+        )  # fmt: skip
+
+    def whiten(self, dim: int | None = None, *, fitted_on: Collection | None = None) -> Whitening:
+        """Fit PCA-whitening and search in its space from now on; later images use the same one.
+
+        dim:        length of the whitened vectors; None: all that the sample supports, at most D
+        fitted_on:  fit on another collection's images (the honest choice before an evaluation), default: on this one's
+
+        Raises InputError if there are too few images for `dim`.
+        """
+        other = fitted_on or self
+        if other is not self and other.store.meta("space") != self.store.meta("space"):
+            raise InputError(f"{other.path.name} was made by another encoder: whitening cannot be carried over")
+        sample = _sample(other)
+        whitening = pca_whitening(
+            sample, dim or max(1, min(self.dim, len(sample) - 1)),
+            fitted_on="itself" if other is self else str(other.path),
+        )  # fmt: skip
+        self.store.set_meta({"whitening": whitening.to_bytes()})
+        self.whitening = whitening
+        self.store.whiten(whitening)
+        return whitening
+
+    def info(self) -> dict[str, Any]:
+        """Counts, encoder, whitening and index, as plain values."""
+        total, failed = self.store.count(Where()), self.store.count(Where(status="failed"))
+        w = self.whitening
+        return {
+            "path": str(self.path), "images": total - failed, "failed": failed, "dim": self.dim,
+            "encoder": asdict(self.config), "space": (self.store.meta("space") or b"").decode(),
+            "whitening": {"dim": w.projection.shape[1], "fitted_on": w.fitted_on, "sample": w.sample} if w else None,
+            "index": self.store.status(), "sources": list(self.sources),
+            "made_by": (self.store.meta("made_by") or b"").decode(),
+        }  # fmt: skip
+
+    def verify(self) -> list[str]:
+        """Problems, one line each; empty when the records, every vector and the index agree."""
+        return self.store.verify()
+
+
+def _folder(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
+
+
+def _escape(text: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in text)
+
+
+def _sample(collection: Collection) -> NDArray[np.float32]:
+    ids = np.array([item.id for item in collection.store.scan(Where(status="ok"))], np.int64)
+    if len(ids) < 3:
+        raise InputError(f"whitening needs at least 3 images, {collection.path.name} has {len(ids)}")
+    if len(ids) > WHITENING_SAMPLE:
+        ids = np.sort(np.random.default_rng(0).choice(ids, WHITENING_SAMPLE, replace=False))
+    rows = [item.vector for item in collection.store.get(ids.tolist(), vectors=True)]
+    return np.stack([row for row in rows if row is not None])

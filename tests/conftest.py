@@ -1,0 +1,42 @@
+"""Real images when they are there, and small helpers that several rooms' tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from samples import picture
+
+DATA = Path(os.environ.get("RESIGHT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture
+def real_images():
+    """A function name -> folder of real images; skips, with the reason, where they are not on this machine."""
+
+    def folder(name: str) -> Path:
+        if not (DATA / name).is_dir():
+            pytest.skip(f"real images {name!r} are not here (set RESIGHT_DATA to the folder that has them)")
+        return DATA / name
+
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of twelve small pictures: a/0.jpg .. a/5.jpg, b/6.png .. b/11.png."""
+    for number in range(12):
+        folder, suffix = ("a", "jpg") if number < 6 else ("b", "png")
+        (tmp_path / "photos" / folder).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number)).save(tmp_path / "photos" / folder / f"{number}.{suffix}")
+    return tmp_path / "photos"
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    """The default encoder, loaded once."""
+    import resight
+
+    return resight.Encoder(descriptor="spoc")
