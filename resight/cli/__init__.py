@@ -73,6 +73,8 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(" ".join(str(error).split()), 2)
     except InputError as error:
         return _fail(str(error), 2)
+    except BrokenPipeError:
+        raise
     except (WorkError, OSError) as error:
         return _fail(_sentence(error), 1)
     except MemoryError:

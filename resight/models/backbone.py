@@ -59,7 +59,7 @@ class Backbone:
         self.hash = weights_hash(model)
         self.model = model.eval().requires_grad_(False)
         self.model.to(device=self.device, dtype=PRECISIONS[precision])
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        cast(Any, self.model).to(memory_format=torch.channels_last)  # not in every torch's annotations
 
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, weights={self.weights!r}, hash={self.hash}, device={self.device})"
@@ -129,7 +129,7 @@ class Backbone:
             rows = round((tokens.shape[1] * high / wide) ** 0.5)
             columns = tokens.shape[1] // max(rows, 1)
             if rows * columns != tokens.shape[1]:
-                raise InputError(f"{self.name}: {tokens.shape[1]} tokens do not form a grid")
+                raise InputError(f"{self.name}: {tokens.shape[1]} tokens do not form a grid; choose a stage")
             return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, rows, columns)
         if getattr(model, "output_fmt", None) is not None and str(model.output_fmt).endswith("NHWC"):
             return features.permute(0, 3, 1, 2)
@@ -148,7 +148,7 @@ def build(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
         raise unknown("backbone", name, timm.list_models())
     if weights == "hub":
         try:
-            model = timm.create_model(name, pretrained=True)
+            model: Any = timm.create_model(name, pretrained=True)
         except Exception as error:  # network, hub and file errors of several libraries
             first = (str(error) or type(error).__name__).splitlines()[0][:160]
             raise WorkError(f"cannot get timm's weights for {name!r}: {first}; give a local file instead") from error
@@ -170,7 +170,7 @@ def _untrained(name: str, **options: Any) -> Any:
     import timm
 
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(0)  # torch.manual_seed would also reseed every GPU
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would also reseed every GPU
         return timm.create_model(name, **options)
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from resight.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from PIL.Image import Image
+    from resight.images import ImageLike
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | NDArray[Any] | Image"
 Box: TypeAlias = tuple[float, float, float, float]
 
 # Apart in hue and in lightness for the common kinds of colour blindness (after Okabe and Ito), dark enough for a

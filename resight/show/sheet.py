@@ -24,76 +24,67 @@ MOST_PIXELS = 100_000_000
 class Grid:
     """Where everything on a sheet lies, in whole pixels.
 
-    A tile is the thumbnail's square plus `rim` on each side; under it come the caption's and the note's lines.
+    A tile is the thumbnail's square with `rim` around it, at whose outer edge runs the mark's border; under it come
+    the lines of the caption and of the note. A line that no picture needs has no height.
     """
 
     count: int
     columns: int
-    side: int
-    titled: bool = False
-    captioned: bool = False
-    noted: bool = False
-
-    @property
-    def rim(self) -> int:
-        return 2 * self.border
-
-    @property
-    def border(self) -> int:
-        return max(2, round(self.side / 50))
-
-    @property
-    def gap(self) -> int:
-        return max(8, round(self.side * 0.09))
-
-    @property
-    def margin(self) -> int:
-        return round(self.gap * 1.5)
-
-    @property
-    def caption_size(self) -> int:
-        return max(11, round(self.side * 0.085))
-
-    @property
-    def note_size(self) -> int:
-        return max(10, round(self.side * 0.065))
-
-    @property
-    def title_size(self) -> int:
-        return max(14, round(self.side * 0.12))
-
-    @property
-    def title_height(self) -> int:
-        return round(self.title_size * 1.9) if self.titled else 0
-
-    @property
-    def tile(self) -> int:
-        return self.side + 2 * self.rim
-
-    @property
-    def caption_height(self) -> int:
-        return round(self.caption_size * 1.5) if self.captioned else 0
-
-    @property
-    def note_height(self) -> int:
-        return round(self.note_size * 1.5) if self.noted else 0
-
-    @property
-    def row(self) -> int:
-        return self.tile + self.caption_height + self.note_height
+    border: int
+    rim: int
+    tile: int
+    gap: int
+    margin: int
+    title_size: int
+    title_height: int
+    caption_size: int
+    caption_height: int
+    note_size: int
+    note_height: int
 
     @property
     def size(self) -> tuple[int, int]:
-        across = min(self.columns, self.count)
-        down = -(-self.count // self.columns)
+        """The sheet's width and height."""
+        across, down = min(self.columns, self.count), -(-self.count // self.columns)
         width = 2 * self.margin + across * self.tile + (across - 1) * self.gap
-        return width, 2 * self.margin + self.title_height + down * self.row + (down - 1) * self.gap
+        return width, 2 * self.margin + self.title_height + down * self._row + (down - 1) * self.gap
 
     def corner(self, place: int) -> tuple[int, int]:
-        """The tile's left top pixel."""
+        """The left top pixel of a tile, numbered from 0 in reading order."""
         line, column = divmod(place, self.columns)
-        left = self.margin + column * (self.tile + self.gap)
-        return left, self.margin + self.title_height + line * (self.row + self.gap)
+        top = self.margin + self.title_height + line * (self._row + self.gap)
+        return self.margin + column * (self.tile + self.gap), top
+
+    @property
+    def _row(self) -> int:
+        return self.tile + self.caption_height + self.note_height
+
+
+def grid(count: int, columns: int, side: int, *, title: bool = False, caption: bool = True, note: bool = True) -> Grid:
+    """The grid for so many pictures, all of its measures in proportion to the thumbnail's side.
+
+    >>> grid(6, 5, 200).size
+    (1218, 592)
+    """
+    border, gap = max(2, round(side / 50)), max(8, round(side * 0.09))
+    title_size, caption_size, note_size = (
+        max(least, round(side * share)) for least, share in ((14, 0.12), (11, 0.085), (10, 0.065))
+    )
+    return Grid(
+        count=count,
+        columns=columns,
+        border=border,
+        rim=2 * border,
+        tile=side + 4 * border,
+        gap=gap,
+        margin=round(gap * 1.5),
+        title_size=title_size,
+        title_height=round(title_size * 1.9) * title,
+        caption_size=caption_size,
+        caption_height=round(caption_size * 1.5) * caption,
+        note_size=note_size,
+        note_height=round(note_size * 1.5) * note,
+    )
 
 
 def sheet(pictures: Sequence[Picture], *, columns: int = 5, side: int = 200, title: str = "") -> Image:
@@ -105,14 +96,14 @@ def sheet(pictures: Sequence[Picture], *, columns: int = 5, side: int = 200, tit
     from PIL import Image, ImageDraw
 
     ordered = sorted(pictures, key=lambda picture: picture.mark != "query")
-    grid = _planned(ordered, columns, side, title)
-    page = Image.new("RGB", grid.size, PAPER)
+    plan = _planned(ordered, columns, side, title)
+    page = Image.new("RGB", plan.size, PAPER)
     if title:
-        line = fitted(title, grid.title_size, grid.size[0] - 2 * grid.margin)
-        at = grid.margin, grid.margin
-        ImageDraw.Draw(page).text(at, line, font=font(grid.title_size), fill=INK, anchor="lt")
+        line = fitted(title, plan.title_size, plan.size[0] - 2 * plan.margin)
+        at = plan.margin, plan.margin
+        ImageDraw.Draw(page).text(at, line, font=font(plan.title_size), fill=INK, anchor="lt")
     for place, picture in enumerate(ordered):
-        _draw(page, picture, grid, *grid.corner(place))
+        _draw(page, picture, plan, side, plan.corner(place))
     return page
 
 
@@ -123,59 +114,60 @@ def _planned(pictures: Sequence[Picture], columns: int, side: int, title: str) -
         raise InputError(f"expected at least 1 column, got {columns}")
     if side < LEAST_SIDE:
         raise InputError(f"expected thumbnails of at least {LEAST_SIDE} pixels, got side {side}")
-    captioned, noted = any(picture.caption for picture in pictures), any(picture.note for picture in pictures)
-    grid = Grid(len(pictures), columns, side, bool(title), captioned, noted)
-    width, height = grid.size
+    caption, note = any(picture.caption for picture in pictures), any(picture.note for picture in pictures)
+    plan = grid(len(pictures), columns, side, title=bool(title), caption=caption, note=note)
+    width, height = plan.size
     if width * height > MOST_PIXELS:
         raise InputError(
             f"a sheet of {len(pictures)} pictures at side {side} would be {width} x {height} pixels, more than "
             f"{MOST_PIXELS // 1_000_000} megapixels; choose a smaller side or fewer pictures"
         )
-    return grid
+    return plan
 
 
-def _draw(page: Image, picture: Picture, grid: Grid, left: int, top: int) -> None:
+def _draw(page: Image, picture: Picture, plan: Grid, side: int, corner: tuple[int, int]) -> None:
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(page)
-    far = grid.tile - 1
-    draw.rectangle((left, top, left + far, top + far), fill=TILE)
-    small = thumbnail(picture.image, grid.side, box=picture.box)
-    page.paste(small, (left + (grid.tile - small.width) // 2, top + (grid.tile - small.height) // 2))
+    left, top = corner
+    tile = left, top, left + plan.tile - 1, top + plan.tile - 1
+    draw.rectangle(tile, fill=TILE)
+    small = thumbnail(picture.image, side, box=picture.box)
+    page.paste(small, (left + (plan.tile - small.width) // 2, top + (plan.tile - small.height) // 2))
     if picture.mark:
-        draw.rectangle((left, top, left + far, top + far), outline=MARKS[picture.mark], width=grid.border)
-        _draw_badge(page, picture.mark, grid, left, top)
-    below = top + grid.tile
+        draw.rectangle(tile, outline=MARKS[picture.mark], width=plan.border)
+        _draw_badge(page, picture.mark, plan, left, top)
+    below = top + plan.tile
     for words, size, height, ink in (
-        (picture.caption, grid.caption_size, grid.caption_height, INK),
-        (picture.note, grid.note_size, grid.note_height, SOFT_INK),
+        (picture.caption, plan.caption_size, plan.caption_height, INK),
+        (picture.note, plan.note_size, plan.note_height, SOFT_INK),
     ):
         if words:
-            at = left, below + height - round(size * 0.3)
-            draw.text(at, fitted(words, size, grid.tile), font=font(size), fill=ink, anchor="ls")
-        below += height
+            below += height
+            line = fitted(words, size, plan.tile)
+            draw.text((left, below - round(size * 0.3)), line, font=font(size), fill=ink, anchor="ls")
 
 
-def _draw_badge(page: Image, mark: str, grid: Grid, left: int, top: int) -> None:
+def _draw_badge(page: Image, mark: str, plan: Grid, left: int, top: int) -> None:
     """The word "query" in the left top corner, or a round tick or cross in the right top corner."""
     from PIL import Image, ImageDraw
 
     if mark == "query":
-        size = grid.caption_size
+        size = plan.caption_size
         draw = ImageDraw.Draw(page)
-        wide, high = round(font(size).getlength(mark)) + round(size * 0.9), round(size * 1.45)
+        wide, high = round(font(size).getlength(mark)) + size, round(size * 1.5)
         draw.rectangle((left, top, left + wide - 1, top + high - 1), fill=MARKS[mark])
-        draw.text((left + wide / 2, top + high * 0.7), mark, font=font(size), fill="white", anchor="ms")
+        draw.text((left + wide / 2, top + round(high * 0.7)), mark, font=font(size), fill="white", anchor="ms")
         return
     fine = 4  # drawn four times as large, then reduced: Pillow's own lines are jagged
-    across = max(14, round(grid.side * 0.13))
+    across = max(14, round(plan.tile * 0.12))
     badge = Image.new("RGB", (across * fine, across * fine), MARKS[mark])
     _draw_glyph(ImageDraw.Draw(badge), mark, across * fine)
     mask = Image.new("L", badge.size, 0)
     ImageDraw.Draw(mask).ellipse((0, 0, badge.width - 1, badge.height - 1), fill=255)
     reduced = (across, across), Image.Resampling.LANCZOS
-    inset = grid.border + round(grid.border / 2)
-    page.paste(badge.resize(*reduced), (left + grid.tile - across - inset, top + inset), mask.resize(*reduced))
+    inset = plan.border + plan.border // 2
+    page.paste(badge.resize(*reduced), (left + plan.tile - across - inset, top + inset), mask.resize(*reduced))
 
 
 STROKES = {

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from resight.errors import ImageError, InputError
 from resight.show.lettering import font, wrapped
-from resight.show.picture import Box, ImageLike
+from resight.show.picture import Box
 from resight.show.text import visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from resight.images import ImageLike
 
 NO_IMAGE = "no image"
 GREY, GREY_INK = "#d8d8d5", "#4d4d4a"
@@ -65,6 +67,7 @@ def placeholder(reason: str, side: int) -> Image:
 
 
 def jpeg_uri(image: Image, quality: int) -> str:
+    """The image as it is, as a JPEG inside an address."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

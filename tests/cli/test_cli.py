@@ -220,7 +220,7 @@ def test_strict_and_all_failed(tmp_path, photos, call):
 def test_hostile_file_names_are_printed_and_shown_harmlessly(tmp_path, call):
     folder = tmp_path / "p"
     folder.mkdir()
-    names = ['<script>alert(1)</script>".jpg', "new\nline.jpg", "日本.jpg", os.fsdecode(b"\xff\xfe.jpg"), "[x]*?.jpg"]
+    names = ['<script>alert(1)">.jpg', "new\nline.jpg", "日本.jpg", os.fsdecode(b"\xff\xfe.jpg"), "[x]*?.jpg"]
     for number, name in enumerate(names):
         Image.fromarray(picture(number)).save(tmp_path / "plain.jpg")
         (tmp_path / "plain.jpg").rename(folder / name)

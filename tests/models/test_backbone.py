@@ -1,0 +1,299 @@
+"""Maps, logits and head of many kinds of network, laid out right; and the accuracy that only right pixels give."""
+
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from resight.errors import InputError, WorkError
+from resight.images import fit, read_image
+from resight.models import PACKAGED, Backbone, Preprocessing
+from resight.models.backbone import PRECISIONS, choose_device
+
+LITE0 = "tf_efficientnet_lite0"
+
+
+@cache
+def random_backbone(name):
+    return Backbone(name, weights="random", device="cpu")
+
+
+def with_model(name, **options):
+    """A backbone around a timm model made with options that `Backbone` does not offer."""
+    backbone = Backbone("test_resnet", weights="random", device="cpu")
+    torch.manual_seed(0)
+    backbone.name, backbone.model = name, timm.create_model(name, **options).eval().requires_grad_(False)
+    return backbone
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# Layout
+
+
+def test_maps_of_a_convolutional_network_are_its_features():
+    backbone, inputs = random_backbone("resnet18"), noise(2, 3, 96, 64)
+    found = backbone.maps(inputs)
+    assert found.shape == (2, 512, 3, 2)
+    assert torch.equal(found, backbone.model.forward_features(inputs))
+
+
+def test_maps_of_swin_have_their_channels_moved():
+    backbone = with_model("swin_tiny_patch4_window7_224", embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
+    inputs = noise(1, 3, 224, 224)
+    theirs, found = backbone.model.forward_features(inputs), backbone.maps(inputs)
+    assert theirs.shape == (1, 7, 7, 192) and found.shape == (1, 192, 7, 7)
+    for row, column in [(0, 0), (2, 5), (6, 1)]:
+        assert torch.equal(found[0, :, row, column], theirs[0, row, column])
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [("vit_tiny_patch16_224", 1), ("deit_tiny_patch16_224", 1), ("deit_tiny_distilled_patch16_224", 2)],
+)
+def test_tokens_lie_on_their_grid(name, prefix):
+    """Token prefix + row * 14 + column is the patch of that row and column."""
+    backbone, inputs = with_model(name, depth=2), noise(1, 3, 224, 224)
+    tokens, found = backbone.model.forward_features(inputs), backbone.maps(inputs)
+    assert tokens.shape == (1, prefix + 196, 192) and found.shape == (1, 192, 14, 14)
+    for row, column in [(0, 0), (0, 13), (3, 7), (13, 2)]:
+        assert torch.equal(found[0, :, row, column], tokens[0, prefix + row * 14 + column])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "height", "width", "side"),
+    [
+        ("vit_tiny_patch16_224", {"dynamic_img_size": True, "depth": 1}, 96, 224, 16),
+        ("vit_tiny_patch16_224", {"dynamic_img_size": True, "depth": 1}, 48, 16, 16),
+        ("deit_tiny_distilled_patch16_224", {"dynamic_img_size": True, "depth": 1}, 224, 32, 16),
+        ("xcit_nano_12_p8_224", {"depth": 1}, 64, 160, 8),
+    ],
+)
+def test_tokens_of_an_image_that_is_not_square(name, options, height, width, side):
+    backbone, inputs = with_model(name, **options), noise(1, 3, height, width)
+    model, found = backbone.model, backbone.maps(inputs)
+    tokens = model.forward_features(inputs)[:, model.num_prefix_tokens :]
+    assert found.shape == (1, tokens.shape[2], height // side, width // side)
+    for row in range(height // side):
+        for column in range(width // side):
+            assert torch.equal(found[0, :, row, column], tokens[0, row * (width // side) + column])
+
+
+def test_a_change_in_one_patch_shows_first_in_its_place():
+    """The oracle that knows nothing of tokens: without attention, only the changed patch's place changes."""
+    backbone = with_model("vit_tiny_patch16_224", depth=0, dynamic_img_size=True)
+    first = noise(1, 3, 64, 96)
+    second = first.clone()
+    second[:, :, 32:48, 80:96] += 1  # row 2, column 5
+    changed = (backbone.maps(first) - backbone.maps(second)).abs().amax(1)[0] > 0
+    assert changed.nonzero().tolist() == [[2, 5]]
+
+
+@pytest.mark.parametrize("name", ["pit_ti_224", "pit_ti_distilled_224", "crossvit_9_240", "efficientvim_m1"])
+def test_where_the_end_is_no_map_the_last_stage_is_taken(name):
+    """PiT's forward_features is the class token alone: it must not pass for a map of 1 x 1."""
+    backbone = random_backbone(name)
+    side = backbone.preprocessing.size
+    found = backbone.maps(noise(1, 3, side, side))
+    assert min(found.shape[2:]) > 1
+    assert torch.equal(found, backbone.maps(noise(1, 3, side, side), stage=-1))
+
+
+@pytest.mark.parametrize("name", ["resnet18", LITE0, "vit_tiny_patch16_224", "convnext_atto"])
+def test_stages_are_timms_intermediates(name):
+    backbone, inputs = random_backbone(name), noise(1, 3, 224, 224)
+    theirs = backbone.model.forward_intermediates(inputs, intermediates_only=True, output_fmt="NCHW")
+    for stage in (0, 2, len(theirs) - 1, -1, -3):
+        assert torch.equal(backbone.maps(inputs, stage=stage), theirs[stage])
+
+
+def test_stages_of_resnet_by_hand():
+    backbone, inputs = random_backbone("resnet18"), noise(1, 3, 64, 64)
+    model = backbone.model
+    x = model.act1(model.bn1(model.conv1(inputs)))
+    assert torch.equal(backbone.maps(inputs, stage=0), x)
+    x = model.layer2(model.layer1(model.maxpool(x)))
+    torch.testing.assert_close(backbone.maps(inputs, stage=2), x)
+
+
+@pytest.mark.parametrize("stage", [5, -6, 99])
+def test_a_stage_that_is_not_there(stage):
+    with pytest.raises(InputError, match=rf"^resnet18 cannot give stage {stage} of a 64x32 \(H x W\) input: "):
+        random_backbone("resnet18").maps(noise(1, 3, 64, 32), stage=stage)
+
+
+def test_a_size_that_the_network_does_not_take():
+    with pytest.raises(InputError, match=r"cannot take a 64x64 \(H x W\) input: .*224"):
+        random_backbone("vit_tiny_patch16_224").maps(noise(1, 3, 64, 64))
+
+
+def test_a_failure_inside_the_network_is_one_line(monkeypatch):
+    backbone = with_model("test_resnet")
+
+    def fail(inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore\nlines")
+
+    monkeypatch.setattr(backbone.model, "forward_features", fail)
+    with pytest.raises(WorkError) as caught:
+        backbone.maps(noise(1, 3, 32, 32))
+    assert str(caught.value).endswith("input: CUDA out of memory. Tried to allocate 2 GiB")
+
+
+# Logits and head
+
+
+@pytest.mark.parametrize("name", ["resnet18", LITE0, "vit_tiny_patch16_224"])
+def test_logits_are_timms_own(name):
+    torch.manual_seed(0)
+    peer = timm.create_model(name).eval()
+    backbone = random_backbone(name)
+    peer.load_state_dict(backbone.model.state_dict())
+    inputs = noise(2, 3, 224, 224)
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone.logits(inputs), peer(inputs), atol=1e-5, rtol=1e-5)
+
+
+def test_head_weight_times_pooled_maps_is_the_logits():
+    backbone, inputs = Backbone(LITE0, device="cpu"), noise(2, 3, 224, 224)
+    with torch.inference_mode():
+        by_hand = backbone.maps(inputs).mean((2, 3)) @ backbone.head_weight.T + backbone.model.classifier.bias
+        torch.testing.assert_close(by_hand, backbone.logits(inputs), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("test_resnet", {"num_classes": 0}),  # no head
+        ("deit_tiny_distilled_patch16_224", {"depth": 1}),  # two heads
+        ("vit_tiny_patch16_224", {"depth": 1}),  # a head on the class token
+        ("efficientformer_l1", {}),  # two heads
+    ],
+)
+def test_no_head_weight_without_a_linear_head_on_the_pooled_map(name, options):
+    assert with_model(name, **options).head_weight is None
+
+
+def test_a_head_of_1x1_convolution_is_a_linear_head():
+    backbone = with_model("test_resnet")
+    head = torch.nn.Conv2d(4, 9, 1)
+    backbone.model.get_classifier = lambda: head
+    assert torch.equal(backbone.head_weight, head.weight[:, :, 0, 0])
+
+
+# Precision and memory
+
+
+def test_bfloat16():
+    backbone = Backbone(LITE0, device="cpu", precision="bfloat16")
+    pixels = torch.full((1, 3, 64, 64), 200, dtype=torch.uint8)
+    inputs = backbone.normalise(pixels)
+    assert inputs.dtype == backbone.maps(inputs).dtype == torch.bfloat16
+    assert backbone.logits(inputs).dtype == backbone.head_weight.dtype == torch.float32
+    assert backbone.hash == Backbone(LITE0, device="cpu").hash
+
+
+def test_the_network_is_frozen_and_in_evaluation_mode():
+    backbone = random_backbone("resnet18")
+    assert not backbone.model.training
+    assert not any(p.requires_grad for p in backbone.model.parameters())
+    inputs = noise(1, 3, 64, 64)
+    assert torch.equal(backbone.maps(inputs), backbone.maps(inputs))
+
+
+def test_it_prints_in_one_line():
+    assert re.fullmatch(
+        r"Backbone\('resnet18', weights='random', hash=[0-9a-f]{16}, device=cpu\)", repr(random_backbone("resnet18"))
+    )
+
+
+# Doors
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "tf_efficientnet_lite"}, "unknown backbone 'tf_efficientnet_lite', did you mean 'tf_efficientnet_"),
+        ({"name": "resnet5O"}, r"did you mean .*'resnet50'"),
+        ({"name": ""}, "unknown backbone ''"),
+        ({"precision": "bfloat"}, "unknown precision 'bfloat', did you mean 'bfloat16'"),
+        ({"precision": "float16"}, "unknown precision 'float16'"),
+        ({"device": "gpu"}, "device 'gpu' is not available here"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not available here"),
+        ({"device": "meta"}, "device 'meta' is not available here"),
+    ],
+)
+def test_door(options, message):
+    with pytest.raises(InputError, match=message) as caught:
+        Backbone(**{"name": "test_resnet", "weights": "random", **options})
+    assert "\n" not in str(caught.value)
+
+
+def test_auto_is_the_best_device_there_is(monkeypatch):
+    assert choose_device("cpu").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+
+
+def test_precisions():
+    assert PRECISIONS == {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def test_hub_without_a_network_is_one_line(monkeypatch):
+    def offline(name, pretrained=False, **options):
+        assert (name, pretrained) == ("resnet50", True)
+        raise OSError("We couldn't connect to 'https://huggingface.co'\nCheck your internet connection")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(WorkError) as caught:
+        Backbone("resnet50", weights="hub")
+    assert str(caught.value) == (
+        "cannot get timm's weights for 'resnet50': We couldn't connect to 'https://huggingface.co'; "
+        "give a local file instead"
+    )
+
+
+def test_hub_never_gives_a_network_that_has_no_published_weights():
+    """timm knows the architecture without weights: it must refuse, not start from chance."""
+    name = next(n for n in timm.list_models("resnet*") if not timm.get_pretrained_cfg(n).has_weights)
+    with pytest.raises(WorkError, match=f"cannot get timm's weights for '{name}'"):
+        Backbone(name, weights="hub")
+
+
+def test_hub_takes_the_preprocessing_of_its_weights(monkeypatch):
+    model = timm.create_model("test_resnet")
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: model)
+    backbone = Backbone("test_resnet", weights="hub", device="cpu")
+    assert backbone.preprocessing == Preprocessing.of_timm(model.pretrained_cfg)
+
+
+# The accuracy that only right pixels give
+
+
+@pytest.mark.oracle
+@pytest.mark.slow
+def test_top1_needs_the_right_preprocessing(real_images):
+    """One photo of each of 300 ImageNet classes: (pixel - 127) / 128 for the lite models, not ImageNet's mean and std."""
+    from timm.data import ImageNetInfo
+
+    files = sorted(real_images("imagenet-sample").glob("*.jpg"))
+    classes = {wordnet: i for i, wordnet in enumerate(ImageNetInfo().label_names())}
+    truth = np.array([classes[file.name.split("_")[0]] for file in files])
+    backbone = Backbone(LITE0, device="cpu")
+    right, wrong = PACKAGED[LITE0].preprocessing, Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "", 1, 1)
+    hits = {right: [], wrong: []}
+    with torch.inference_mode():
+        for start in range(0, len(files), 10):
+            crops = [fit(read_image(file), 224, "crop", "bicubic", 0.875) for file in files[start : start + 10]]
+            pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+            for preprocessing, found in hits.items():
+                found.extend(backbone.logits(preprocessing.normalise(pixels)).argmax(1).tolist())
+    top1 = {preprocessing: float(np.mean(found == truth)) for preprocessing, found in hits.items()}
+    assert len(files) == 300
+    assert top1[right] >= 0.85, top1
+    assert top1[wrong] <= top1[right] - 0.04, top1
