@@ -59,9 +59,10 @@ class EncoderConfig:
         """Plain str, int and float in every field, which JSON can hold: numpy's numbers and paths become that."""
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         scales = values.pop("scales")
-        if not isinstance(scales, Iterable) or isinstance(scales, str) or not all(_is(s, Real) for s in list(scales)):
+        listed: list[Any] = list(scales) if isinstance(scales, Iterable) and not isinstance(scales, str) else [None]
+        if not all(_is(scale, Real) for scale in listed):
             raise InputError(f"scales must be one or more numbers from 0.1 to 4, got {scales!r}")
-        object.__setattr__(self, "scales", tuple(float(s) for s in scales))
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in listed))
         for name in ("size", "stage"):
             number = values.pop(name)
             if number is not None and not _is(number, Integral):

@@ -88,7 +88,7 @@ def _checked(source: object) -> PathLike:
 
 
 def _from_path(source: PathLike, ignored: Counter[str], *, alone: bool) -> Iterator[Listing]:
-    path = Path(source)
+    path = Path(os.path.expanduser(source))  # not Path.expanduser, which raises for an unknown user
     mode = _mode(path)
     if mode is None and _MAGIC & set(os.fspath(source)):
         return _from_glob(path, ignored)

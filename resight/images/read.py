@@ -37,7 +37,7 @@ _REASONS = {
 def read_image(source: ImageLike, *, background: Colour = WHITE, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """One image as RGB, whatever it comes from.
 
-    source:     a path; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8; or a Pillow image
+    source:     a path (~ is the home folder); an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8; or a Pillow image
     background: RGB laid under transparent pixels
     max_pixels: H x W allowed for files and Pillow images, checked before decoding
     ->          (H, W, 3) uint8 RGB, C-contiguous, upright by its EXIF orientation; never the input's own memory
@@ -129,7 +129,7 @@ def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> b
 
 def _file_name(source: object) -> str:
     if isinstance(source, (str, os.PathLike)):
-        return os.fsdecode(source)
+        return os.path.expanduser(os.fsdecode(source))
     hint = ": decode_image reads bytes" if isinstance(source, (bytes, bytearray, memoryview)) else ""
     raise InputError(f"expected a path, a uint8 array or a Pillow image, got {type(source).__name__}{hint}")
 

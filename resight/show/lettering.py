@@ -64,6 +64,8 @@ def fitted(text: str, size: int, width: float) -> str:
 
 def wrapped(text: str, size: int, width: float, lines: int) -> list[str]:
     """The text on at most `lines` lines of at most `width` pixels; a word too long for one loses its middle."""
+    if lines < 1:
+        return []
     rows: list[str] = []
     words = elide(spelt(text), LONGEST).split()
     for place, word in enumerate(words):
@@ -73,6 +75,6 @@ def wrapped(text: str, size: int, width: float, lines: int) -> list[str]:
         elif len(rows) < lines:
             rows.append(fitted(word, size, width))
         else:
-            rows[-1] = fitted(" ".join([rows[-1], *words[place:]]), size, width) if rows else ""
+            rows[-1] = fitted(" ".join([rows[-1], *words[place:]]), size, width)
             break
     return [row for row in rows if row and row != ELLIPSIS]

@@ -24,10 +24,10 @@ def link(href: str | os.PathLike[str] | None) -> str | None:
         return None
     try:
         if SCHEME.match("".join(char for char in text if char > " ")) is None:
-            return Path(os.path.abspath(text)).as_uri()  # noqa: PTH100  # resolve() would follow links
+            return Path(os.path.abspath(text)).as_uri()  # not resolve(), which follows symbolic links
         address = urlsplit(text)
         if address.scheme in ("http", "https") and address.hostname:
-            return quote(address.geturl(), safe=KEPT, errors="replace")
+            return quote(address.geturl(), safe=KEPT)
     except ValueError:  # undecodable, or not an address
         return None
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from resight.errors import InputError, unknown
 
@@ -68,11 +68,9 @@ def _checked(box: Box) -> Box:
     return sides[0], sides[1], sides[2], sides[3]
 
 
-def _same(one: ImageLike | None, other: ImageLike | None) -> bool:
+def _same(one: Any, other: Any) -> bool:
     if one is other:
         return True
     if hasattr(one, "shape") and hasattr(other, "shape"):
-        import numpy as np
-
-        return np.array_equal(one, other)
-    return type(one) is type(other) and not hasattr(one, "shape") and one == other
+        return one.shape == other.shape and bool((one == other).all())
+    return type(one) is type(other) and bool(one == other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 SIDE, QUERY_SIDE = 320, 640  # pixels: about twice what the page shows, for sharp screens
-NAME_LENGTH, PROBLEM_LENGTH = 44, 90
+NAME_LENGTH, PROBLEM_LENGTH, FULL_LENGTH = 44, 90, 1000  # characters
 QUALITY = 80
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 FIGURE = re.compile(r"[+±-]?[\d.,]+( ?(%|ms|s|px|MB|GB|KB|x))?|-|–|")
@@ -76,6 +77,7 @@ class Drawn:
     bar: float | None
     alt: str
     name: str
+    short_name: str
     href: str | None
 
 
@@ -119,7 +121,7 @@ def _laid_out(section: Section) -> dict[str, object]:
     query = None if section.query is None else _drawn(replace(section.query, mark="query"), QUERY_SIDE, None, None)
     bars = _bars([picture.caption for picture in section.pictures])
     drawn = [
-        _drawn(picture, SIDE, rank if section.ranked else None, bar)
+        _drawn(picture, SIDE, rank, bar) if section.ranked else _drawn(picture, QUERY_SIDE, None, bar)
         for rank, (picture, bar) in enumerate(zip(section.pictures, bars, strict=True), 1)
     ]
     return {"section": section, "query": query, "drawn": drawn}
@@ -128,7 +130,7 @@ def _laid_out(section: Section) -> dict[str, object]:
 def _drawn(picture: Picture, side: int, rank: int | None, bar: float | None) -> Drawn:
     small, problem = tried(picture.image, side, picture.box)
     size = (side, side) if small is None else small.size
-    name = visible(picture.note)
+    name = elide(visible(picture.note), FULL_LENGTH)
     caption = "" if picture.caption == picture.mark else picture.caption  # the mark is shown as a word or glyph
     head = "Query" if picture.mark == "query" else f"Result {rank}" if rank else "Picture"
     said = [name, caption, picture.mark if picture.mark != "query" else "", "box drawn" if picture.box else ""]
@@ -142,7 +144,8 @@ def _drawn(picture: Picture, side: int, rank: int | None, bar: float | None) -> 
         caption=caption,
         bar=bar,
         alt=", ".join([head, *filter(None, said)]),
-        name=elide(name, NAME_LENGTH),
+        name=name,
+        short_name=elide(name, NAME_LENGTH),
         href=link(picture.href),
     )
 
@@ -152,13 +155,15 @@ def _bars(captions: Sequence[str]) -> list[float | None]:
     if not all(NUMBER.fullmatch(caption) for caption in captions):
         return [None] * len(captions)
     scores = [float(caption) for caption in captions]
+    if not all(map(math.isfinite, scores)):
+        return [None] * len(captions)
     whole = max([1.0, *scores])
     return [round(100 * max(0.0, min(1.0, score / whole)), 1) for score in scores]
 
 
 def _paragraphs(text: str) -> list[str]:
     parts = re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n"))
-    return [" ".join(part.split("\n")).strip() for part in parts if part.strip()]
+    return [" ".join(part.split()) for part in parts if part.strip()]
 
 
 def _shown(value: object) -> object:
@@ -184,7 +189,7 @@ def _environment() -> Environment:
 
 
 def _lines(text: str) -> Iterable[str]:
-    return text.replace("\r\n", "\n").strip("\n").split("\n")
+    return text.replace("\r\n", "\n").expandtabs(4).strip("\n").split("\n")
 
 
 @cache

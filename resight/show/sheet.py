@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from resight.errors import InputError
 from resight.show.lettering import fitted, font
@@ -64,7 +64,7 @@ def grid(count: int, columns: int, side: int, *, title: bool = False, caption: b
     """The grid for so many pictures, all of its measures in proportion to the thumbnail's side.
 
     >>> grid(6, 5, 200).size
-    (1218, 592)
+    (1206, 596)
     """
     border, gap = max(2, round(side / 50)), max(8, round(side * 0.09))
     title_size, caption_size, note_size = (
@@ -165,14 +165,15 @@ def _draw_badge(page: Image, mark: str, plan: Grid, left: int, top: int) -> None
     _draw_glyph(ImageDraw.Draw(badge), mark, across * fine)
     mask = Image.new("L", badge.size, 0)
     ImageDraw.Draw(mask).ellipse((0, 0, badge.width - 1, badge.height - 1), fill=255)
-    reduced = (across, across), Image.Resampling.LANCZOS
+    disc, mask = (layer.resize((across, across), Image.Resampling.LANCZOS) for layer in (badge, mask))
     inset = plan.border + plan.border // 2
-    page.paste(badge.resize(*reduced), (left + plan.tile - across - inset, top + inset), mask.resize(*reduced))
+    page.paste(disc, (left + plan.tile - across - inset, top + inset), mask)
 
 
-STROKES = {
-    "right": [((0.27, 0.53), (0.44, 0.69), (0.74, 0.34))],
-    "wrong": [((0.32, 0.32), (0.68, 0.68)), ((0.68, 0.32), (0.32, 0.68))],
+Stroke: TypeAlias = tuple[tuple[float, float], ...]
+STROKES: dict[str, tuple[Stroke, ...]] = {
+    "right": (((0.27, 0.53), (0.44, 0.69), (0.74, 0.34)),),
+    "wrong": (((0.32, 0.32), (0.68, 0.68)), ((0.68, 0.32), (0.32, 0.68))),
 }
 
 

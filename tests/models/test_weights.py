@@ -154,7 +154,7 @@ def test_truncated(tmp_path, share, suffix):
         save_file(small_state(), whole)
     cut = tmp_path / f"cut.{suffix}"
     cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
-    with pytest.raises(WorkError, match="cannot read weights .*truncated, or not a plain weights file") as caught:
+    with pytest.raises(WorkError, match=r"cannot read weights .*truncated, or not a plain weights file") as caught:
         Backbone(SMALL, weights=str(cut))
     assert "\n" not in str(caught.value)
 
