@@ -15,13 +15,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from _common import interleaved, machine, peak_memory_mb
 
 import resight
 from resight.demo import packaged_photographs
 from resight.images import list_images, read_image, resize
+from resight.models.backbone import build
 
 
 def photographs(folder: Path) -> Path:
@@ -44,8 +44,7 @@ def main() -> None:
     paths = [listing.path for listing in list_images(given)][:1000]
     encoder = resight.Encoder(descriptor="gem")
     own = encoder.backbone
-    model = timm.create_model("tf_efficientnet_lite0").eval()
-    model.load_state_dict(own.model.state_dict())
+    model = build("tf_efficientnet_lite0", "package")[0].eval().requires_grad_(False)  # as timm makes it
     model = model.to(memory_format=torch.channels_last)
 
     def index() -> None:

@@ -97,8 +97,8 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """Entry point of the `resight` command."""
-    # Threads that wait at a barrier sleep instead of spinning: with spinning, one image takes 20 times as long on a busy
-    # machine. It must be set before torch is loaded, and is the caller's business when resight is used as a library.
+    # Threads that wait at a barrier sleep instead of spinning: with spinning, one image takes 20 times as long on a
+    # busy machine. It must be set before torch is loaded, and is the caller's business when resight is a library.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if hasattr(signal, "SIGTERM"):
         signal.signal(

@@ -37,7 +37,8 @@ _REASONS = {
 def read_image(source: ImageLike, *, background: Colour = WHITE, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """One image as RGB, whatever it comes from.
 
-    source:     a path (~ is the home folder); an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8; or a Pillow image
+    source:     a path (~ is the home folder); an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8; or a
+                Pillow image
     background: RGB laid under transparent pixels
     max_pixels: H x W allowed for files and Pillow images, checked before decoding
     ->          (H, W, 3) uint8 RGB, C-contiguous, upright by its EXIF orientation; never the input's own memory

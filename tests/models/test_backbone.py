@@ -12,7 +12,7 @@ import torch
 from resight.errors import InputError, WorkError
 from resight.images import fit, read_image
 from resight.models import PACKAGED, Backbone, Preprocessing
-from resight.models.backbone import PRECISIONS, choose_device
+from resight.models.backbone import PRECISIONS, build, choose_device
 
 LITE0 = "tf_efficientnet_lite0"
 
@@ -153,7 +153,7 @@ def test_logits_are_timms_own(name):
     torch.manual_seed(0)
     peer = timm.create_model(name).eval()
     backbone = random_backbone(name)
-    peer.load_state_dict(backbone.model.state_dict())
+    peer.load_state_dict(build(name, "random")[0].state_dict())
     inputs = noise(2, 3, 224, 224)
     with torch.inference_mode():
         torch.testing.assert_close(backbone.logits(inputs), peer(inputs), atol=1e-5, rtol=1e-5)
