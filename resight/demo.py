@@ -100,9 +100,9 @@ def rotate(image: Image.Image, degrees: float = 12) -> Image.Image:
     w, h = image.size
     turned = image.rotate(degrees, Image.Resampling.BICUBIC)
     t = np.radians(abs(degrees))
-    # The largest rectangle of the same shape inside the turned one.
+    # The largest rectangle of the same shape inside the turned one, less the pixel that was blended with the outside.
     share = 1 / (np.cos(t) + np.sin(t) * max(w / h, h / w))
-    cw, ch = w * share / 2, h * share / 2
+    cw, ch = w * share / 2 - 2, h * share / 2 - 2
     return turned.crop((int(w / 2 - cw), int(h / 2 - ch), int(w / 2 + cw), int(h / 2 + ch)))
 
 

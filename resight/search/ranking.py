@@ -43,8 +43,10 @@ class Ranking:
                 f"a ranking needs as many ids ({len(self.ids)}) as paths ({len(self.paths)}), scores "
                 f"({len(self.scores)}) and labels ({len(self.labels)})"
             )
-        self.ids.flags.writeable = False
-        self.scores.flags.writeable = False
+        for name in ("ids", "scores"):
+            own = np.array(getattr(self, name))
+            own.flags.writeable = False
+            object.__setattr__(self, name, own)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ranking):
