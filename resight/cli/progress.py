@@ -17,6 +17,7 @@ def progress(verb: str, total: int) -> Iterator[Callable[[int, int], None]]:
         yield _lines(verb, total)
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -24,7 +25,7 @@ def progress(verb: str, total: int) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True), TextColumn("{task.fields[failed]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(verb, total=total, rate="", failed="")
+        task = bar.add_task(escape(verb), total=total, rate="", failed="")
         start = time.monotonic()
 
         def show(done: int, failed: int) -> None:

@@ -66,10 +66,13 @@ def search(
         rankings = photos.search_many(paths, k, boxes=[region] * len(paths), label=label, path=path)
         if len(photos) == 0:
             raise InputError(f"{in_} is empty: add images with `resight index FOLDER --to {in_}`")
+        searched = (
+            f"{len(photos):,} images in {in_}, described by {photos.config.backbone}, {photos.config.descriptor}."
+        )
     if html is not None:
         from resight.show.rankings import ranking_report
 
-        write_atomic(html, ranking_report(rankings))
+        write_atomic(html, ranking_report(rankings, searched))
     if sheet is not None:
         for number, ranking in enumerate(rankings, 1):
             single = len(rankings) == 1

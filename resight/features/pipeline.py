@@ -37,8 +37,9 @@ class Encoded(Generic[T]):
 
 
 def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores this process may use: those it is bound to, and no more than torch (OMP_NUM_THREADS) may."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(bound, torch.get_num_threads()))
 
 
 def encode_stream(
@@ -54,10 +55,9 @@ def encode_stream(
         raise InputError(f"workers must be at least 1, got {workers}")
     encoder.backbone  # noqa: B018  (load the network before the workers race for it)
     on_cpu = encoder.backbone.device.type == "cpu"
-    workers = workers or max(1, min(cores(), MOST_WORKERS))
-    threads_before = torch.get_num_threads()
-    threads = max(1, cores() // workers) if on_cpu else 1
-
+    threads_before, available = torch.get_num_threads(), cores()
+    workers = workers or min(available, MOST_WORKERS)
+    threads = max(1, available // workers) if on_cpu else 1
     chunk_size = max(1, CHUNK * (1 if on_cpu else 4) * 224 * 224 // max(encoder.size, 224) ** 2)
 
     def prepare(chunk: list[T]) -> list[Encoded[T] | tuple[T, Fitted]]:

@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -77,10 +77,8 @@ class SyncReport:
 class _Job:
     """One file on its way through the pipeline; the worker fills in what it reads."""
 
-    listing: Listing
     known: Item | None
     item: Item
-    image: NDArray[np.uint8] | None = field(default=None, repr=False)
 
 
 def root_of(source: str) -> Path:
@@ -93,17 +91,17 @@ def root_of(source: str) -> Path:
     return Path(*parts[:plain])
 
 
-def has_vanished(item: Item) -> bool:
-    """Whether the file of an image is certainly gone; an unreachable one may come back."""
+def state_of_file(item: Item) -> str:
+    """ "same", "changed" or "gone" since the image was described; an unreachable file counts as the same."""
     if not item.sha256 and item.status == "ok":
-        return False  # came as a vector, not from a file
+        return "same"  # came as a vector, not from a file
     try:
-        os.stat(item.path)
+        stat = os.stat(item.path)
     except (FileNotFoundError, NotADirectoryError):
-        return True
+        return "gone"
     except (OSError, ValueError):
-        return False
-    return False
+        return "same"
+    return "same" if (stat.st_size, stat.st_mtime_ns) == (item.size, item.mtime_ns) else "changed"
 
 
 def add(
@@ -177,10 +175,11 @@ def _jobs(store: Store, listings: Iterable[Listing], counts: Counter[str]) -> It
                 size, mtime = 0, 0  # reading it will say why
             if old is not None and old.status == "ok" and (old.size, old.mtime_ns) == (size, mtime):
                 counts["unchanged"] += 1
-                if old.label != listing.label:
+                if listing.label is not None and old.label != listing.label:
                     relabelled.append(replace(old, label=listing.label))
                 continue
-            yield _Job(listing, old, Item(path=path, label=listing.label, size=size, mtime_ns=mtime))
+            label = listing.label if listing.label is not None or old is None else old.label
+            yield _Job(old, Item(path=path, label=label, size=size, mtime_ns=mtime))
         if relabelled:
             store.put(relabelled)
 

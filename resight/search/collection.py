@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from resight.errors import InputError, WorkError
 from resight.features.config import EncoderConfig
 from resight.features.encoder import Encoder
 from resight.features.whitening import Whitening, pca_whitening
-from resight.images import ImageLike, list_images
+from resight.images import ImageLike, Listing, list_images
 from resight.search import adding
 from resight.search.adding import AddReport, Progress, SyncReport
 from resight.search.embedded import EmbeddedStore
@@ -155,7 +155,8 @@ class Collection:
 
         Unchanged images are not encoded again, changed ones are; unreadable ones are kept as failed rows, counted in
         the report and tried again next time. Interrupt it and call it again: it goes on where it was.
-        labels: "folder" (the name of an image's subfolder) or "none"
+
+        labels: "folder" (the name of an image's subfolder) or "none"; where this gives none, a label from before stays
         """
         ignored: Counter[str] = Counter()
         listings = list_images(source, labels=labels, ignored=ignored)
@@ -191,9 +192,16 @@ class Collection:
                 listings = list_images(name, labels=sources[name], ignored=ignored)
                 report = report + adding.add(self.store, self.encoder, listings, ignored, progress, empty_ok=True)
         if missing:
-            kept = sorted((name, how) for name, how in sources.items() if name not in missing)
-            self.store.set_meta({"sources": json.dumps(kept).encode()})
-        gone = [item.id for item in self.store.scan(Where()) if adding.has_vanished(item)]
+            self._change_sources(lambda known: {name: how for name, how in known.items() if name not in missing})
+        gone, changed = [], []
+        for item in self.store.scan(Where()):
+            state = adding.state_of_file(item)
+            if state == "gone":
+                gone.append(item.id)
+            elif state == "changed":  # it did not come from a source that was listed above
+                changed.append(Listing(Path(item.path)))
+        if changed:
+            report = report + adding.add(self.store, self.encoder, changed, ignored, progress)
         return SyncReport(added=report, removed=self.store.remove(gone) if gone else 0)
 
     def remove(
@@ -245,9 +253,14 @@ class Collection:
 
     def _remember(self, source: str, labels: str) -> None:
         name = os.path.abspath(os.path.expanduser(source))
-        found = {**self.sources, name: labels}
-        if found != self.sources:
-            self.store.set_meta({"sources": json.dumps(sorted(found.items())).encode()})
+        if self.sources.get(name) != labels:
+            self._change_sources(lambda known: {**known, name: labels})
+
+    def _change_sources(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        def rewrite(value: bytes | None) -> bytes:
+            return json.dumps(sorted(change(dict(json.loads(value or b"[]"))).items())).encode()
+
+        self.store.change_meta("sources", rewrite)
 
     def search(
         self,

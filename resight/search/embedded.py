@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class EmbeddedStore:
         self._lock = threading.RLock()
         self._index: VectorIndex | None = None
         self._saved_seq = 0
+        self._pending = 0  # changes that the index has in memory and the file has not
         self._whitening: Whitening | None = None
 
     def meta(self, key: str) -> bytes | None:
@@ -48,6 +49,10 @@ class EmbeddedStore:
     def set_meta(self, values: dict[str, bytes]) -> None:
         """Set named values, all or none."""
         self.records.set_meta(values)
+
+    def change_meta(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
+        """Replace a named value by what `change` makes of it, with no other writer in between."""
+        self.records.change_meta(key, change)
 
     def put(self, items: Sequence[Item]) -> list[int]:
         """Insert or replace by path; durable when it returns."""
@@ -122,7 +127,7 @@ class EmbeddedStore:
             good = self.records.count(Where(status="ok"))
             if len(index) != good:
                 problems.append(f"the index holds {len(index)} vectors, the records {good}: delete {INDEX_FILE}")
-            elif index.state.kind == "exact":
+            else:
                 problems += self._compare(index)
         return problems[:50]
 
@@ -150,8 +155,6 @@ class EmbeddedStore:
             if always or self._saved_seq == 0 or self._pending >= worth:
                 self._index.save(self.folder / INDEX_FILE)
                 self._saved_seq, self._pending = self._index.state.seq, 0
-
-    _pending = 0
 
     def _dim(self) -> int:
         return int(self.records.meta("dim") or b"0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,13 +49,16 @@ class Where:
 
 
 class Store(Protocol):
-    """Ten verbs. Whatever `put` has returned is durable; searches see everything put before them (read your writes)."""
+    """A dozen verbs. What `put` has returned is durable; searches see everything put before them (read your writes)."""
 
     def meta(self, key: str) -> bytes | None:
         """A named value of the collection, or None."""
 
     def set_meta(self, values: dict[str, bytes]) -> None:
         """Set named values, all or none."""
+
+    def change_meta(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
+        """Replace a named value by what `change` makes of it, with no other writer in between."""
 
     def put(self, items: Sequence[Item]) -> list[int]:
         """Insert, or replace what has the same path; all or none. Returns ids, which a path keeps for ever."""

@@ -152,7 +152,14 @@ class VectorIndex:
         self.state = replace(self.state, kind="ivf", recall=round(recall, 4), probes=probes, trained=total)
 
     def reconstruct(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, d) stored vectors of some ids, for checks; exact index only."""
+        """(n, d) stored vectors of some ids, for checks."""
+        if self.state.kind != "exact":
+            self._index.set_direct_map_type(self._faiss.DirectMap.Hashtable)
+            try:
+                vectors: NDArray[np.float32] = self._index.reconstruct_batch(ids)
+                return vectors
+            finally:
+                self._index.set_direct_map_type(self._faiss.DirectMap.NoMap)
         place = {int(i): row for row, i in enumerate(self.ids)}
         return self.matrix[[place[int(i)] for i in ids]]
 

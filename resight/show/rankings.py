@@ -19,10 +19,14 @@ def pictures(ranking: Ranking, right: Sequence[bool] | None = None) -> list[Pict
     """The query and then the results, best first, marked right or wrong where that is known."""
     marks = ["" if right is None else "right" if good else "wrong" for good in (right or [False] * len(ranking))]
     results = [
-        Picture(path, caption=f"{score:.3f}", note=Path(path).name, mark=mark, href=path)
-        for (path, score), mark in zip(ranking, marks)
+        Picture(path, caption=f"{score:.3f}", note=_name(path, label), mark=mark, href=path)
+        for (path, score), label, mark in zip(ranking, ranking.labels, marks)
     ]
     return [_query(ranking), *results]
+
+
+def _name(path: str, label: str | None) -> str:
+    return f"{label}/{Path(path).name}" if label else Path(path).name
 
 
 def _query(ranking: Ranking) -> Picture:
@@ -33,17 +37,20 @@ def _query(ranking: Ranking) -> Picture:
     )  # fmt: skip
 
 
-def ranking_section(ranking: Ranking, right: Sequence[bool] | None = None, text: str = "") -> Section:
-    """One query and its results as a part of a report."""
+def ranking_section(
+    ranking: Ranking, right: Sequence[bool] | None = None, *, title: str = "", text: str = ""
+) -> Section:
+    """One query and its results as a part of a report; the title is the query's name if not given."""
     query, *results = pictures(ranking, right)
-    return Section(title=Path(ranking.query).name, text=text, query=query, pictures=tuple(results))
+    return Section(title=title or Path(ranking.query).name, text=text, query=query, pictures=tuple(results))
 
 
-def ranking_report(rankings: Sequence[Ranking]) -> str:
-    """One self-contained HTML page for the rankings of some queries."""
-    one = rankings[0] if len(rankings) == 1 else None
-    title = f"Images like {Path(one.query).name}" if one else f"{len(rankings)} queries"
-    return report(title, [ranking_section(ranking) for ranking in rankings])
+def ranking_report(rankings: Sequence[Ranking], intro: str = "") -> str:
+    """One self-contained HTML page for the rankings of some queries; `intro` says what was searched and how."""
+    if len(rankings) == 1:
+        section = ranking_section(rankings[0], title=f"The {len(rankings[0])} most similar")
+        return report(f"Images like {Path(rankings[0].query).name}", [section], intro=intro)
+    return report(f"{len(rankings)} queries", [ranking_section(ranking) for ranking in rankings], intro=intro)
 
 
 def demo_report(demo: Demonstration) -> str:

@@ -266,3 +266,36 @@ def test_info_counts(collection, photos):
     assert info["encoder"]["descriptor"] == "spoc"
     assert info["index"]["kind"] == "exact"
     assert info["sources"] == [str(photos)]
+
+
+def test_labels_stay_when_a_later_source_has_none(collection, photos):
+    (item,) = [i for i in collection.items() if i.path.endswith("/a/0.jpg")]
+    collection.add(photos / "a" / "0.jpg")
+    collection.add(photos / "a")
+    assert collection.get([item.id])[0].label == "a"
+    Image.fromarray(picture(80)).save(photos / "a" / "0.jpg")
+    assert collection.add(photos / "a" / "0.jpg").updated == 1
+    assert collection.get([item.id])[0].label == "a"
+    (photos.parent / "list.csv").write_text("path,label\nphotos/a/0.jpg,special\n")
+    collection.add(photos.parent / "list.csv")
+    assert collection.get([item.id])[0].label == "special"
+
+
+def test_sync_also_looks_after_images_that_came_one_by_one(tmp_path, photos, encoder):
+    with Collection.create(tmp_path / "c", encoder) as made:
+        made.add([photos / "a" / "0.jpg", photos / "a" / "1.jpg"])
+        made.add_vectors(["not a file"], np.eye(1, 1280, dtype=np.float32))
+        assert made.sources == {}
+        Image.fromarray(picture(81)).save(photos / "a" / "0.jpg")
+        (photos / "a" / "1.jpg").unlink()
+        report = made.sync()
+        assert (report.added.updated, report.removed, len(made)) == (1, 1, 2)
+        assert names(made.search(picture(81), k=1)) == ["0.jpg"]
+
+
+def test_sources_added_at_once_by_two_are_both_kept(collection, photos):
+    with Collection.open(collection.path) as other:
+        before = collection.sources
+        other.add(photos / "a")
+        collection.add(photos / "b")
+        assert collection.sources.keys() == before.keys() | {str(photos / "a"), str(photos / "b")}

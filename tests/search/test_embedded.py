@@ -192,3 +192,14 @@ def test_threads_may_search_and_add_together(tmp_path):
         thread.join()
     assert not problems
     assert store.verify() == []
+
+
+def test_verify_compares_lists_too(tmp_path):
+    store, rows = make(tmp_path / "c", exact_up_to=900), vectors(1000)
+    store.put(items(rows))
+    index = store._current()
+    assert index.state.kind == "ivf"
+    assert store.verify() == []
+    index.apply(index.state.seq, np.array([4]), np.array([4]), rows[:1])  # one vector is not what the records say
+    assert "differs from the records" in store.verify()[0]
+    assert store.search(rows[:1], 2, Where())[0].tolist() == [[1, 4]]  # and it goes on working after the check

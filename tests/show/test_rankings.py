@@ -31,6 +31,8 @@ def test_sections_and_pages_name_the_query(tmp_path):
     assert ranking_section(one, text="hello").text == "hello"
     page = ranking_report([one])
     assert "<title>Images like q.jpg</title>" in page
+    assert "The 2 most similar" in page
+    assert "of 9 images" in ranking_report([one], "The best of 9 images")
     assert page.count("<img") >= 2
     assert "gone.jpg" in page
     assert "2 queries" in ranking_report([one, ranking(tmp_path, "r.jpg")])
