@@ -25,7 +25,7 @@ $(VENV)/.developed: $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.installed  ## index real photographs, search them, write an HTML report
-	@$(BIN)/resight demo $(if $(PHOTOS),--photos $(PHOTOS))
+	@$(BIN)/resight demo $(if $(PHOTOS),--photos '$(PHOTOS)')
 	@echo '  (commands need the environment:  source $(VENV)/bin/activate)'
 
 test: $(VENV)/.developed  ## the tests

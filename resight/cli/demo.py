@@ -19,7 +19,7 @@ def demo(*, photos: Path | None = None, to: Path = Path("demo")) -> int:
     to
         Folder for the copies, the collection and the report.
     """
-    from resight.demo import FIRST, MOST_QUERIES, VARIANTS, choose, demonstrate
+    from resight.demo import FIRST, MOST_PHOTOS, MOST_QUERIES, VARIANTS, choose, demonstrate
     from resight.show import write_atomic
     from resight.show.rankings import demo_report, next_steps, pictures
     from resight.show.saving import save_picture
@@ -28,7 +28,8 @@ def demo(*, photos: Path | None = None, to: Path = Path("demo")) -> int:
     start = time.monotonic()
     paths, _ = choose(photos)
     altered = min(len(paths), MOST_QUERIES) * len(VARIANTS)
-    print(f"{len(paths)} photographs; making altered copies, describing all of them")
+    first = f"the first {MOST_PHOTOS:,}" if len(paths) == MOST_PHOTOS else f"{len(paths):,}"
+    print(f"{first} photographs; making altered copies, describing all of them")
     with progress("describing", len(paths) + altered) as show:
         result = demonstrate(photos, to, show)
     made, number = result.report, len(result.trials)

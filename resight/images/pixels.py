@@ -25,6 +25,7 @@ TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 _WHITE_IS_ZERO = 0
+_STRIP = 256
 
 
 def to_rgb(image: Image.Image, name: str, background: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -49,8 +50,11 @@ def to_rgb(image: Image.Image, name: str, background: tuple[int, int, int]) -> N
         image = image.convert("LA")
     elif image.mode == "RGBa":
         image = image.convert("RGBA")
-    rgb = _over(image, background) if image.has_transparency_data else image.convert("RGB")
-    return upright(np.array(rgb), orientation(image))
+    if image.has_transparency_data:
+        rgb = _over(image, background)
+    else:
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
+    return upright(_rows(rgb), orientation(image))
 
 
 def orientation(image: Image.Image) -> int:
@@ -72,6 +76,14 @@ def upright(stored: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
     [1, 2]
     """
     return np.ascontiguousarray(TURNS[turn](stored))
+
+
+def _rows(image: Image.Image) -> NDArray[np.uint8]:
+    """The stored rows of an RGB image, taken in strips: all at once, Pillow needs two more copies of a large image."""
+    rows = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _STRIP):
+        rows[top : top + _STRIP] = np.asarray(image.crop((0, top, image.width, min(top + _STRIP, image.height))))
+    return rows
 
 
 def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
