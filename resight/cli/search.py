@@ -66,17 +66,14 @@ def search(
         rankings = photos.search_many(paths, k, boxes=[region] * len(paths), label=label, path=path)
         if len(photos) == 0:
             raise InputError(f"{in_} is empty: add images with `resight index FOLDER --to {in_}`")
-        searched = (
-            f"{len(photos):,} images in {in_}, described by {photos.config.backbone}, {photos.config.descriptor}."
-        )
+        encoder = photos.config
+        searched = f"{len(photos):,} images in {in_}, described by {encoder.backbone}, {encoder.descriptor}."
     if html is not None:
         from resight.show.rankings import ranking_report
 
         write_atomic(html, ranking_report(rankings, searched))
     if sheet is not None:
-        for number, ranking in enumerate(rankings, 1):
-            single = len(rankings) == 1
-            ranking.sheet(sheet if single else sheet.with_stem(f"{sheet.stem}-{number}"))
+        _write_sheets(rankings, sheet)
     if json:
         print(json_module.dumps({"queries": [ranking.as_dict() for ranking in rankings]}, indent=1))
         return 0
@@ -86,6 +83,11 @@ def search(
         if written is not None:
             print(f"wrote {written}")
     return 0
+
+
+def _write_sheets(rankings: list[Ranking], path: Path) -> None:
+    for number, ranking in enumerate(rankings, 1):
+        ranking.sheet(path if len(rankings) == 1 else path.with_stem(f"{path.stem}-{number}"))
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:

@@ -74,7 +74,7 @@ def sync(
     from resight.cli.progress import progress
     from resight.images import count_images
     from resight.search import Collection
-    from resight.search.adding import root_of
+    from resight.search.syncing import root_of
 
     with Collection.open(collection) as photos:
         total = sum(count_images(source) for source in photos.sources if root_of(source).exists())

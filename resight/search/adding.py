@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,47 +60,12 @@ class AddReport:
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class SyncReport:
-    """What `sync` did: the images it added or updated, and how many vanished ones it removed."""
-
-    added: AddReport
-    removed: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**self.added.as_dict(), "removed": self.removed}
-
-
 @dataclass
 class _Job:
     """One file on its way through the pipeline; the worker fills in what it reads."""
 
     known: Item | None
     item: Item
-
-
-def root_of(source: str) -> Path:
-    """The folder that must exist for a source to be there: the part of a glob before its first wildcard."""
-    path = Path(source)
-    if path.exists():
-        return path
-    parts = path.parts
-    plain = next((i for i, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts))
-    return Path(*parts[:plain])
-
-
-def state_of_file(item: Item) -> str:
-    """ "same", "changed" or "gone" since the image was described; an unreachable file counts as the same."""
-    if not item.sha256 and item.status == "ok":
-        return "same"  # came as a vector, not from a file
-    try:
-        stat = os.stat(item.path)
-    except (FileNotFoundError, NotADirectoryError):
-        return "gone"
-    except (OSError, ValueError):
-        return "same"
-    return "same" if (stat.st_size, stat.st_mtime_ns) == (item.size, item.mtime_ns) else "changed"
 
 
 def add(

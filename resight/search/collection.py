@@ -19,12 +19,13 @@ from resight.errors import InputError, WorkError
 from resight.features.config import EncoderConfig
 from resight.features.encoder import Encoder
 from resight.features.whitening import Whitening, pca_whitening
-from resight.images import ImageLike, Listing, list_images
+from resight.images import ImageLike, list_images
 from resight.search import adding
-from resight.search.adding import AddReport, Progress, SyncReport
+from resight.search.adding import AddReport, Progress
 from resight.search.embedded import EmbeddedStore
 from resight.search.ranking import Ranking
-from resight.search.store import Item, Store, Where
+from resight.search.store import Item, Store, Where, sample_vectors
+from resight.search.syncing import SyncReport, missing_sources, sync
 
 WHITENING_SAMPLE = 50_000
 SUFFIX = ".resight"
@@ -180,29 +181,13 @@ class Collection:
 
         A whole folder that is missing (an unplugged disk?) is an error unless `forget_missing_sources`.
         """
-        ignored: Counter[str] = Counter()
-        report = AddReport()
-        sources = self.sources
-        missing = [name for name in sources if not adding.root_of(name).exists()]
+        missing = missing_sources(self.sources)
         if missing and not forget_missing_sources:
             raise WorkError(f"{missing[0]!r} is missing (an unplugged disk?): nothing was changed; to forget its "
                             "images use `resight sync --forget-missing`")  # fmt: skip
-        for name in sources:
-            if name not in missing:
-                listings = list_images(name, labels=sources[name], ignored=ignored)
-                report = report + adding.add(self.store, self.encoder, listings, ignored, progress, empty_ok=True)
         if missing:
             self._change_sources(lambda known: {name: how for name, how in known.items() if name not in missing})
-        gone, changed = [], []
-        for item in self.store.scan(Where()):
-            state = adding.state_of_file(item)
-            if state == "gone":
-                gone.append(item.id)
-            elif state == "changed":  # it did not come from a source that was listed above
-                changed.append(Listing(Path(item.path)))
-        if changed:
-            report = report + adding.add(self.store, self.encoder, changed, ignored, progress)
-        return SyncReport(added=report, removed=self.store.remove(gone) if gone else 0)
+        return sync(self.store, self.encoder, self.sources, progress)
 
     def remove(
         self, paths: Iterable[str | os.PathLike[str]] = (), *, label: str | None = None, pattern: str | None = None
@@ -248,11 +233,13 @@ class Collection:
 
     @property
     def sources(self) -> dict[str, str]:
-        """Folders, globs and lists that were added, and how their images were labelled."""
+        """Folders, globs and CSV lists that were added, and how their images were labelled."""
         return dict(json.loads(self.store.meta("sources") or b"[]"))
 
     def _remember(self, source: str, labels: str) -> None:
         name = os.path.abspath(os.path.expanduser(source))
+        if os.path.isfile(name) and not name.lower().endswith(".csv"):
+            return  # a single image: sync looks after it by its own row
         if self.sources.get(name) != labels:
             self._change_sources(lambda known: {**known, name: labels})
 
@@ -346,13 +333,14 @@ class Collection:
         Raises InputError if there are too few images for `dim`.
         """
         other = fitted_on or self
-        if other is not self and other.store.meta("space") != self.store.meta("space"):
+        if other.store.meta("space") != self.store.meta("space"):
             raise InputError(f"{other.path.name} was made by another encoder: whitening cannot be carried over")
-        sample = _sample(other)
-        whitening = pca_whitening(
-            sample, dim or max(1, min(self.dim, len(sample) - 1)),
-            fitted_on="itself" if other is self else str(other.path),
-        )  # fmt: skip
+        sample = sample_vectors(other.store, WHITENING_SAMPLE)
+        if len(sample) < 3:
+            raise InputError(f"whitening needs at least 3 images, {other.path.name} has {len(sample)}")
+        most = max(1, min(self.dim, len(sample) - 1))
+        name = "itself" if other is self else str(other.path)
+        whitening = pca_whitening(sample, dim or most, fitted_on=name)
         self.store.set_meta({"whitening": whitening.to_bytes()})
         self.whitening = whitening
         self.store.whiten(whitening)
@@ -381,13 +369,3 @@ def _folder(path: str | os.PathLike[str]) -> Path:
 
 def _escape(text: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in text)
-
-
-def _sample(collection: Collection) -> NDArray[np.float32]:
-    ids = np.array([item.id for item in collection.store.scan(Where(status="ok"))], np.int64)
-    if len(ids) < 3:
-        raise InputError(f"whitening needs at least 3 images, {collection.path.name} has {len(ids)}")
-    if len(ids) > WHITENING_SAMPLE:
-        ids = np.sort(np.random.default_rng(0).choice(ids, WHITENING_SAMPLE, replace=False))
-    rows = [item.vector for item in collection.store.get(ids.tolist(), vectors=True)]
-    return np.stack([row for row in rows if row is not None])

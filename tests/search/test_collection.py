@@ -299,3 +299,15 @@ def test_sources_added_at_once_by_two_are_both_kept(collection, photos):
         other.add(photos / "a")
         collection.add(photos / "b")
         assert collection.sources.keys() == before.keys() | {str(photos / "a"), str(photos / "b")}
+
+
+def test_sync_of_a_glob_and_of_a_single_image_that_vanished(tmp_path, photos, encoder):
+    with Collection.create(tmp_path / "c", encoder) as made:
+        made.add(str(photos / "b" / "*.png"))
+        made.add(photos / "a" / "0.jpg")
+        assert made.sources.keys() == {str(photos / "b" / "*.png")}
+        for path in (photos / "b").glob("*.png"):
+            path.unlink()
+        (photos / "a" / "0.jpg").unlink()
+        assert made.sync().removed == 7
+        assert len(made) == 0
