@@ -238,7 +238,7 @@ class Collection:
 
     def _remember(self, source: str, labels: str) -> None:
         name = os.path.abspath(os.path.expanduser(source))
-        if os.path.isfile(name) and not name.lower().endswith(".csv"):
+        if Path(name).is_file() and not name.lower().endswith(".csv"):
             return  # a single image: sync looks after it by its own row
         if self.sources.get(name) != labels:
             self._change_sources(lambda known: {**known, name: labels})
