@@ -15,7 +15,7 @@ import numpy as np
 from _common import interleaved, machine, peak_memory_mb
 from numpy.typing import NDArray
 
-from resight.search.embedded import EmbeddedStore
+from resight.search.embedded import EmbeddedStore, create_store
 from resight.search.store import Item, Where
 
 N, D, K = 200_000, 512, 20
@@ -28,9 +28,7 @@ def unit(n: int, seed: int) -> NDArray[np.float32]:
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="resight-bench-")) / "c.resight"
-    folder.mkdir()
-    store = EmbeddedStore(folder, create=True)
-    store.set_meta({"uuid": b"bench", "space": b"bench", "dim": str(D).encode()})
+    store = create_store(folder, {"uuid": b"bench", "space": b"bench", "dim": str(D).encode()})
     vectors, queries = unit(N, 0), unit(100, 1)
     print(machine())
 

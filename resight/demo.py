@@ -38,6 +38,7 @@ FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 MOST_PHOTOS = 2000
 MOST_QUERIES = 24
 LARGEST_SIDE = 1200
+SMALLEST_SIDE = 48
 FIRST = 3
 
 
@@ -143,6 +144,8 @@ def make_variants(photo: Path, folder: Path, name: str) -> Path:
     wanted = {p: how for p, how in everything.items() if not p.exists() or p.stat().st_mtime < date}
     if wanted:
         image = Image.fromarray(read_image(photo))
+        if min(image.size) < SMALLEST_SIDE:
+            raise ImageError(str(photo), f"too small to alter ({image.width} x {image.height} pixels)")
         image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
         for path, (change, quality) in wanted.items():
             path.parent.mkdir(parents=True, exist_ok=True)

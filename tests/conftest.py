@@ -8,8 +8,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; before torch is loaded
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 from samples import picture
+
+# No time limits in tests, and the same examples on every machine.
+settings.register_profile("resight", deadline=None, derandomize=True)
+settings.load_profile("resight")
 
 DATA = Path(os.environ.get("RESIGHT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

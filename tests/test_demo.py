@@ -70,3 +70,11 @@ def test_nothing_to_show(tmp_path):
     (tmp_path / "p" / "a.jpg").write_bytes(b"no image")
     with pytest.raises(WorkError, match="none of the photographs"):
         demonstrate(tmp_path / "p", tmp_path / "demo")
+
+
+def test_slivers_are_skipped_with_a_reason(tmp_path, photos):
+    Image.new("RGB", (1, 1)).save(photos / "a" / "dot.png")
+    Image.new("RGB", (900, 2)).save(photos / "a" / "line.png")
+    result = demonstrate(photos, tmp_path / "demo", k=3)
+    assert len(result.skipped) == 2
+    assert all("too small" in reason for reason in result.skipped)

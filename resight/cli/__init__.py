@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml, Yaml
 
 from resight._version import __version__
-from resight.errors import InputError, WorkError
+from resight.errors import InputError, WorkError, unknown
 
 EPILOGUE = "Documentation and examples: docs/ and README.md of the project."
 
@@ -36,7 +36,9 @@ def make_app() -> App:
         help="Describe, find and compare images, with classical and deep features.",
         version=__version__,
         help_epilogue=EPILOGUE,
-        default_parameter=Parameter(negative=(), show_default=lambda value: None if value in (False, ()) else value),
+        default_parameter=Parameter(
+            negative=(), consume_multiple=True, show_default=lambda value: None if value in (False, ()) else value
+        ),
     )
     for order, (name, (place, text)) in enumerate(COMMANDS.items()):
         app.command(place, name=name, help=text, sort_key=order)
@@ -60,7 +62,15 @@ def _config(file: Path) -> Toml | Yaml:
         raise InputError(f"--config takes a .toml or .yaml file, got {str(file)!r}")
     if not file.is_file():
         raise InputError(f"config file {str(file)!r} does not exist")
-    return kinds[file.suffix.lower()](file)
+    config = kinds[file.suffix.lower()](file)
+    try:
+        tables = config.config
+    except Exception as error:  # whatever the parsers of two formats raise
+        raise InputError(f"config file {str(file)!r} cannot be read: {' '.join(str(error).split())}") from error
+    for table in tables:
+        if table not in COMMANDS:
+            raise unknown(f"table in {str(file)!r}:", table, COMMANDS)
+    return config
 
 
 def run(arguments: Sequence[str]) -> int:

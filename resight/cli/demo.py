@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 
 from resight.cli.progress import duration, progress
+from resight.show.text import visible
 
 
 def demo(*, photos: Path | None = None, to: Path = Path("demo")) -> int:
@@ -42,7 +42,7 @@ def demo(*, photos: Path | None = None, to: Path = Path("demo")) -> int:
         rank = trial.first_right
         name = Path(trial.ranking.query).stem
         where = "not found" if rank is None else f"rank {rank}"
-        print(f"  {name[:33]:<34} {where:<20} {sum(trial.right[: result.answers])} of {result.answers}")
+        print(f"  {visible(name)[:33]:<34} {where:<20} {sum(trial.right[: result.answers])} of {result.answers}")
         picture = sheet(pictures(trial.ranking, trial.right), columns=5, side=200, title=name)
         save_picture(picture, folder / "sheets" / f"{name}.png")
     report = folder / "report.html"
@@ -51,8 +51,8 @@ def demo(*, photos: Path | None = None, to: Path = Path("demo")) -> int:
           f"{result.within(FIRST)} of {number}; {100 * result.found:.0f} % of all right answers found "
           f"({duration(time.monotonic() - start)})")  # fmt: skip
     for skipped in result.skipped:
-        print(f"skipped: {skipped}")
+        print(f"skipped: {visible(skipped)}")
     print(f"\nReport:         {report}\nContact sheets: {folder / 'sheets'}\n\nNext:")
-    for what, command in next_steps(Path(shlex.quote(str(result.collection)))):
+    for what, command in next_steps(result):
         print(f"  {command:<75} # {what.lower()}")
     return 0

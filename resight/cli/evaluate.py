@@ -28,7 +28,7 @@ def evaluate(
     collection
         The collection.
     labels
-        folder (an image's folder is its label) or csv:FILE (columns path, label).
+        folder (an image's folder is its label), stored (as at indexing) or csv:FILE (columns path, label).
     k
         Depths for precision and recall.
     allow_leak

@@ -12,12 +12,15 @@ from cyclopts import Parameter
 from resight.cli.progress import duration, progress
 from resight.errors import InputError
 from resight.features.config import EncoderConfig
+from resight.images import SUFFIXES
+from resight.show.text import visible
 
 if TYPE_CHECKING:
     from resight.search import Collection
     from resight.search.adding import AddReport
 
 FAILURES_SHOWN = 5
+UNREADABLE = {"(unreadable folder)": "folders could not be read: no permission", "(broken link)": "broken links"}
 
 
 def index(
@@ -58,25 +61,41 @@ def index(
 
     if not sources:
         raise InputError("nothing to index: give a folder, a glob, a CSV list or images")
-    counts = [count_images(source) for source in sources]  # impossible sources are refused before anything is made
+    groups = _grouped(sources)
+    counts = [count_images(group) for group in groups]  # impossible sources are refused before anything is made
     if not any(counts):
         raise InputError(f"no images in {', '.join(sources)}: nothing was made")
     if whiten_from is not None and whiten is None:
         raise InputError("--whiten-from needs --whiten DIMENSIONS")
     with _collection(to, encoder) as photos:
+        if whiten is not None:
+            _check_whitening(photos, whiten, whiten_from, sum(counts))
         report = AddReport()
-        for source, count in zip(sources, counts):
-            with progress(f"indexing {Path(source).name or source}", count) as show:
-                report = report + photos.add(source, labels=labels, progress=show)
+        for group, count in zip(groups, counts):
+            name = Path(group).name or group if isinstance(group, str) else "images"
+            with progress(f"indexing {name}", count) as show:
+                report = report + photos.add(group, labels=labels, progress=show)
         if whiten is not None:
             _whiten(photos, whiten, whiten_from)
-        total = len(photos)
+        total, whitening = len(photos), photos.whitening
     if json:
         print(json_module.dumps({**report.as_dict(), "images": total}, indent=1))
     else:
         summary(report, total, to)
+        if whiten is not None and whitening is not None:
+            print(f"  whitened to {whiten} dimensions, fitted on {whitening.fitted_on} ({whitening.sample:,} images)")
     useless = report.failed and not (report.encoded or report.unchanged)
-    return 1 if useless or (strict and report.failed) else 0
+    unread = report.failed or any(kind in UNREADABLE for kind, _ in report.ignored)
+    return 1 if useless or (strict and unread) else 0
+
+
+def _grouped(sources: tuple[str, ...]) -> list[str | list[str]]:
+    """The sources, with single images (a shell's wildcard gives thousands) taken together as one."""
+    single = [source for source in sources if Path(source).suffix.lower() in SUFFIXES and Path(source).is_file()]
+    if len(single) < 2:
+        return list(sources)
+    rest: list[str | list[str]] = [source for source in sources if source not in set(single)]
+    return [*rest, single]
 
 
 def _collection(to: Path, config: EncoderConfig | None) -> Collection:
@@ -86,10 +105,16 @@ def _collection(to: Path, config: EncoderConfig | None) -> Collection:
     from resight.search import Collection
 
     if not Collection.exists(to):
-        return Collection.create(to, Encoder.from_config(config or EncoderConfig()))
+        try:
+            return Collection.create(to, Encoder.from_config(config or EncoderConfig()))
+        except InputError:
+            if not Collection.exists(to):  # if it does, another process was first: join it
+                raise
     photos = Collection.open(to)
     if config is not None:
         own = photos.config
+        if replace(config, device=EncoderConfig.device) == EncoderConfig():
+            config = replace(own, device=config.device)  # nothing but the device was asked for
         if replace(config, device=own.device) != own:
             photos.close()
             apart = [f"{k} {getattr(own, k)!r}" for k in vars(own) if getattr(own, k) != getattr(config, k)]
@@ -98,6 +123,23 @@ def _collection(to: Path, config: EncoderConfig | None) -> Collection:
         photos.close()
         return Collection.open(to, Encoder.from_config(config))
     return photos
+
+
+def _check_whitening(photos: Collection, dim: int, source: Path | None, coming: int) -> None:
+    """Refuse what cannot be done before hours of indexing, not after."""
+    from resight.search import Collection
+
+    available = len(photos) + coming
+    if source is not None:
+        with Collection.open(source) as other:
+            available = len(other)
+            if other.store.meta("space") != photos.store.meta("space"):
+                raise InputError(f"{source} was made by another encoder: whitening cannot be carried over")
+    if not 1 <= dim <= photos.dim:
+        raise InputError(f"--whiten takes 1 to {photos.dim} dimensions, the length of the vectors; got {dim}")
+    if dim >= available:
+        raise InputError(f"whitening to {dim} dimensions needs more than {dim} images to fit on, there are at most "
+                         f"{available:,}")  # fmt: skip
 
 
 def _whiten(photos: Collection, dim: int, source: Path | None) -> None:
@@ -117,13 +159,16 @@ def summary(report: AddReport, total: int, to: Path) -> None:
     parts += [f"{report.unchanged:,} unchanged"] if report.unchanged else []
     rate = f", {report.encoded / report.seconds:.0f} images/s" if report.encoded else ""
     print(f"{to}: {total:,} images ({', '.join(parts)}) in {duration(report.seconds)}{rate}")
-    if report.ignored:
-        kinds = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in report.ignored[:6])
-        print(f"  left out, not images by name: {kinds}")
+    left = [(kind, count) for kind, count in report.ignored if kind not in UNREADABLE]
+    if left:
+        print(f"  left out, not images by name: {', '.join(f'{count:,} {kind}' for kind, count in left[:6])}")
+    for kind, count in report.ignored:
+        if kind in UNREADABLE:
+            print(f"  {count:,} {UNREADABLE[kind]}")
     if report.failed:
         print(f"  {report.failed:,} could not be read (they stay listed: `resight info {to} --failed`):")
         for path, reason in report.failures[:FAILURES_SHOWN]:
-            print(f"    {path}: {reason}")
+            print(f"    {visible(path)}: {visible(reason)}")
         if report.failed > FAILURES_SHOWN:
             print(f"    ... and {report.failed - FAILURES_SHOWN:,} more")
     sys.stdout.flush()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json as json_module
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from resight.errors import InputError
+from resight.errors import ImageError, InputError
+from resight.show.text import visible
 
 if TYPE_CHECKING:
     from resight.search import Ranking
@@ -53,7 +55,11 @@ def search(
     from resight.images import list_images
     from resight.search import Collection
     from resight.show import write_atomic
+    from resight.show.rankings import ranking_report
+    from resight.show.saving import check_suffix
 
+    if sheet is not None:
+        check_suffix(sheet)
     if not queries:
         raise InputError("no query: give one or more images, folders or globs")
     with Collection.open(in_) as photos:
@@ -63,26 +69,31 @@ def search(
         region = parse_box(box) if box is not None else None
         if region is not None and len(paths) != 1:
             raise InputError(f"--box needs exactly one query, got {len(paths)}")
-        rankings = photos.search_many(paths, k, boxes=[region] * len(paths), label=label, path=path)
         if len(photos) == 0:
             raise InputError(f"{in_} is empty: add images with `resight index FOLDER --to {in_}`")
+        failed: list[ImageError] = []
+        rankings = photos.search_many(paths, k, boxes=[region] * len(paths), label=label, path=path, failed=failed)
+        if not rankings:
+            raise failed[0]
         encoder = photos.config
         searched = f"{len(photos):,} images in {in_}, described by {encoder.backbone}, {encoder.descriptor}."
+    if json:
+        errors = [{"query": error.where, "error": error.reason} for error in failed]
+        print(json_module.dumps({"queries": [ranking.as_dict() for ranking in rankings], "failed": errors}, indent=1))
+    else:
+        for ranking in rankings:
+            _print(ranking)
+    for error in failed:
+        print(f"resight: {visible(str(error))}", file=sys.stderr)
+    sys.stdout.flush()
     if html is not None:
-        from resight.show.rankings import ranking_report
-
         write_atomic(html, ranking_report(rankings, searched))
     if sheet is not None:
         _write_sheets(rankings, sheet)
-    if json:
-        print(json_module.dumps({"queries": [ranking.as_dict() for ranking in rankings]}, indent=1))
-        return 0
-    for ranking in rankings:
-        _print(ranking)
     for written in (html, sheet):
-        if written is not None:
-            print(f"wrote {written}")
-    return 0
+        if written is not None and not json:
+            print(f"wrote {visible(str(written))}")
+    return 1 if failed else 0
 
 
 def _write_sheets(rankings: list[Ranking], path: Path) -> None:
@@ -105,8 +116,8 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
 
 def _print(ranking: Ranking) -> None:
     where = f" in box {','.join(f'{side:g}' for side in ranking.box)}" if ranking.box else ""
-    print(f"{ranking.query}{where}")
+    print(f"{visible(ranking.query)}{where}")
     if not len(ranking):
         print("  nothing matches these filters")
     for rank, ((path, score), label) in enumerate(zip(ranking, ranking.labels), 1):
-        print(f"  {rank:>3}  {score:6.3f}  {path}{f'  [{label}]' if label else ''}")
+        print(f"  {rank:>3}  {score:6.3f}  {visible(path)}{f'  [{visible(label)}]' if label else ''}")

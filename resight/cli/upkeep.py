@@ -6,6 +6,7 @@ import json as json_module
 from pathlib import Path
 
 from resight.errors import InputError
+from resight.show.text import visible
 
 
 def info(
@@ -30,7 +31,7 @@ def info(
 
     with Collection.open(collection) as photos:
         facts = photos.info()
-        bad = [{"path": i.path, "error": i.error} for i in photos.items(status="failed")] if failed else []
+        bad = [{"path": i.path, "error": i.error or ""} for i in photos.items(status="failed")] if failed else []
     if json:
         print(json_module.dumps({**facts, **({"failures": bad} if failed else {})}, indent=1))
         return 0
@@ -46,9 +47,9 @@ def info(
     kind = "exact" if index["kind"] == "exact" else f"{index['kind']}, measured recall@10 {index['recall']:.3f}"
     print(f"  index      {kind}; {index['bytes'] / 1e6:,.1f} MB on disk")
     for source in facts["sources"]:
-        print(f"  source     {source}")
+        print(f"  source     {visible(source)}")
     for row in bad:
-        print(f"  failed     {row['path']}: {row['error']}")
+        print(f"  failed     {visible(row['path'])}: {visible(row['error'])}")
     return 0
 
 
@@ -108,9 +109,9 @@ def remove(
     paths
         Images, or folders whose images go.
     label
-        Remove the images with this label.
+        Only images with this label.
     path
-        Remove the images whose whole path matches this glob.
+        Only images whose whole path matches this glob. All conditions given must hold.
     json
         Print as JSON.
     """
@@ -125,6 +126,8 @@ def remove(
         print(json_module.dumps({"removed": gone, "images": left}))
     else:
         print(f"{collection}: {gone:,} removed, {left:,} images left")
+        if gone:
+            print("  files that stay in an indexed folder come back with the next sync: move or delete them too")
     return 0
 
 

@@ -89,7 +89,7 @@ def check_pixels(pixels: int, name: str, max_pixels: int) -> None:
         raise ImageError(
             name,
             f"the image has {pixels:,} pixels and the limit is {max_pixels:,}: "
-            f"make it smaller, or pass max_pixels={pixels} if you trust it",
+            f"make it smaller (or, in Python, pass max_pixels={pixels} if you trust it)",
         )
 
 

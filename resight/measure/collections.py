@@ -35,7 +35,8 @@ def evaluate(
 ) -> Evaluation:
     """Leave-one-out retrieval: every labelled image is a query, those with its label are its positives.
 
-    labels: "folder" or "csv:FILE" (columns path, label); images without a label are left out of the database too
+    labels: "folder", "stored" (as at indexing) or "csv:FILE" (columns path, label); images without a label are left
+            out of the database too
 
     Raises InputError if the collection's whitening was fitted on the images it is evaluated on (unless `allow_leak`),
     if no image has a label, or if all have the same.
@@ -50,8 +51,11 @@ def evaluate(
     items, vectors = photos.vectors()
     if not items:
         raise InputError(f"{photos.path.name} is empty: nothing to measure")
-    label_of = read_labels(labels)
-    found = [label_of(Path(item.path)) for item in items]
+    if labels == "stored":
+        found = [item.label for item in items]
+    else:
+        label_of = read_labels(labels)
+        found = [label_of(Path(item.path)) for item in items]
     rows = [i for i, label in enumerate(found) if label is not None]
     if not rows:
         raise InputError(f"none of the {len(items):,} images in {photos.path.name} has a label in {labels!r}")

@@ -47,7 +47,8 @@ class AddReport:
     def __add__(self, other: AddReport) -> AddReport:
         return AddReport(
             self.added + other.added, self.updated + other.updated, self.unchanged + other.unchanged,
-            self.failed + other.failed, (self.failures + other.failures)[:MOST_FAILURES_KEPT], other.ignored,
+            self.failed + other.failed, (self.failures + other.failures)[:MOST_FAILURES_KEPT],
+            tuple(sorted((Counter(dict(self.ignored)) + Counter(dict(other.ignored))).items())),
             self.seconds + other.seconds,
         )  # fmt: skip
 

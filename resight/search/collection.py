@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight._version import __version__
-from resight.errors import InputError, WorkError
+from resight.errors import ImageError, InputError, WorkError
 from resight.features.config import EncoderConfig
 from resight.features.encoder import Encoder
 from resight.features.whitening import Whitening, pca_whitening
 from resight.images import ImageLike, list_images
 from resight.search import adding
 from resight.search.adding import AddReport, Progress
-from resight.search.embedded import EmbeddedStore
+from resight.search.embedded import RECORDS_FILE, EmbeddedStore, create_store, is_free
 from resight.search.ranking import Ranking
 from resight.search.store import Item, Store, Where, sample_vectors
 from resight.search.syncing import SyncReport, missing_sources, sync
@@ -60,27 +60,17 @@ class Collection:
         """
         folder = _folder(path)
         encoder = encoder or Encoder()
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            found = (folder / "collection.sqlite").is_file()
+        if folder.exists() and not is_free(folder):
+            found = (folder / RECORDS_FILE).is_file()
             raise InputError(f"{str(folder)!r} is already there" + ("; open it with Collection.open" if found else ""))
         dim, space = encoder.dim, encoder.key  # loads the weights: before anything is written
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorkError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
-        try:
-            store = EmbeddedStore(folder, create=True)
-            store.set_meta({
-                "uuid": uuid.uuid4().hex.encode(), "space": space.encode(), "dim": str(dim).encode(),
-                "encoder": json.dumps(asdict(encoder.config)).encode(),
-                "encoder_space": json.dumps(encoder.space).encode(), "made_by": f"resight {__version__}".encode(),
-                "sources": b"[]",
-            })  # fmt: skip
-        except BaseException:
-            for file in folder.glob("collection.sqlite*"):
-                file.unlink(missing_ok=True)
-            raise
-        return Collection(folder, store, encoder)
+        meta = {
+            "uuid": uuid.uuid4().hex.encode(), "space": space.encode(), "dim": str(dim).encode(),
+            "encoder": json.dumps(asdict(encoder.config)).encode(),
+            "encoder_space": json.dumps(encoder.space).encode(), "made_by": f"resight {__version__}".encode(),
+            "sources": b"[]",
+        }  # fmt: skip
+        return Collection(folder, create_store(folder, meta), encoder)
 
     @staticmethod
     def open(path: str | os.PathLike[str], encoder: Encoder | None = None) -> Collection:
@@ -101,7 +91,7 @@ class Collection:
     @staticmethod
     def exists(path: str | os.PathLike[str]) -> bool:
         """Whether there is a collection at this path."""
-        return (_folder(path) / "collection.sqlite").is_file()
+        return (_folder(path) / RECORDS_FILE).is_file()
 
     def __repr__(self) -> str:
         return f"Collection({str(self.path)!r}, {len(self)} images)"
@@ -192,22 +182,31 @@ class Collection:
     def remove(
         self, paths: Iterable[str | os.PathLike[str]] = (), *, label: str | None = None, pattern: str | None = None
     ) -> int:
-        """Take images out of the collection (not off the disk): by path (a folder takes all below it), label or glob.
+        """Take images out of the collection (not off the disk): by path (a folder takes all below it), label and glob.
 
+        All conditions that are given must hold, as in `search`. An image whose file stays in an indexed folder comes
+        back with the next `add` or `sync` of that folder.
         Raises InputError, with nothing removed, if a path is not in the collection.
         """
-        ids: set[int] = set()
-        for path in paths:
-            absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))
-            found = self.store.find([absolute])
-            below = _escape(absolute.rstrip("/")) + "/*"
-            here = {item.id for item in found.values()} or {i.id for i in self.store.scan(Where(path=below))}
-            if not here:
-                raise InputError(f"{str(path)!r} is not in {self.path.name}, nor is anything below it")
-            ids |= here
-        if label is not None or pattern is not None:
-            ids |= {item.id for item in self.store.scan(Where(label=label, path=pattern))}
+        wanted = Where(label=label, path=pattern)
+        if isinstance(paths, (str, os.PathLike)):
+            paths = [paths]
+        listed = [self._below(path) for path in paths]
+        ids = set().union(*listed) if listed else set()
+        if wanted != Where():
+            matching = {item.id for item in self.store.scan(wanted)}
+            ids = ids & matching if listed else matching
         return self.store.remove(sorted(ids)) if ids else 0
+
+    def _below(self, path: str | os.PathLike[str]) -> set[int]:
+        """Ids of the image at a path, or of those below it."""
+        absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        below = Where(path=_escape(absolute.rstrip("/")) + "/*")
+        found = {item.id for item in self.store.find([absolute]).values()}
+        found = found or {item.id for item in self.store.scan(below)}
+        if not found:
+            raise InputError(f"{str(path)!r} is not in {self.path.name}, nor is anything below it")
+        return found
 
     def get(self, ids: Sequence[int], *, vectors: bool = False) -> list[Item]:
         """Items by id, in that order."""
@@ -273,18 +272,31 @@ class Collection:
         boxes: Sequence[Sequence[float] | None] | None = None,
         label: str | None = None,
         path: str | None = None,
+        failed: list[ImageError] | None = None,
     ) -> list[Ranking]:
-        """`search` for several queries at once: one matrix product for all."""
-        if k < 1:
-            raise InputError(f"k must be at least 1, got {k}")
+        """`search` for several queries at once: one matrix product for all.
+
+        failed: if given, queries that cannot be read are left out and their errors put here, instead of raised
+        """
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+            raise InputError(f"k must be a whole number of at least 1, got {k!r}")
         regions = list(boxes) if boxes is not None else [None] * len(queries)
         if len(regions) != len(queries):
             raise InputError(f"{len(queries)} queries need as many boxes, got {len(regions)}")
         if not queries:
             return []
-        vectors = np.stack([self._vector(q, b) for q, b in zip(queries, regions)])
-        found, scores = self.search_vectors(vectors, k, label=label, path=path)
-        return [self._ranking(q, b, i, s) for q, b, i, s in zip(queries, regions, found, scores)]
+        read: list[tuple[Query, Sequence[float] | None, NDArray[np.float32]]] = []
+        for query, region in zip(queries, regions):
+            try:
+                read.append((query, region, self._vector(query, region)))
+            except ImageError as error:
+                if failed is None:
+                    raise
+                failed.append(error)
+        if not read:
+            return []
+        found, scores = self.search_vectors(np.stack([v for _, _, v in read]), k, label=label, path=path)
+        return [self._ranking(q, b, i, line) for (q, b, _), i, line in zip(read, found, scores)]
 
     def search_vectors(
         self, vectors: NDArray[np.float32], k: int = 20, *, label: str | None = None, path: str | None = None
@@ -293,11 +305,15 @@ class Collection:
         vectors = np.atleast_2d(np.asarray(vectors, np.float32))
         if vectors.shape[1] != self.dim:
             raise InputError(f"descriptors here have length {self.dim}, got {vectors.shape[1]}")
+        if not np.isfinite(vectors).all():
+            raise InputError("a query vector has NaN or infinite values")
         if self.whitening:
             vectors = self.whitening.apply(vectors)
         return self.store.search(vectors, min(k, max(len(self), 1)), Where(label=label, path=path))
 
     def _vector(self, query: Query, box: Sequence[float] | None) -> NDArray[np.float32]:
+        if isinstance(query, bool):
+            raise InputError(f"a query is a path, an array, a Pillow image or an id, got {query}")
         if isinstance(query, (int, np.integer)):
             item = self.store.get([int(query)], vectors=True)[0]
             if item.vector is None:
@@ -338,9 +354,9 @@ class Collection:
         sample = sample_vectors(other.store, WHITENING_SAMPLE)
         if len(sample) < 3:
             raise InputError(f"whitening needs at least 3 images, {other.path.name} has {len(sample)}")
-        most = max(1, min(self.dim, len(sample) - 1))
+        most = min(self.dim, len(sample) - 1)
         name = "itself" if other is self else str(other.path)
-        whitening = pca_whitening(sample, dim or most, fitted_on=name)
+        whitening = pca_whitening(sample, most if dim is None else dim, fitted_on=name)
         self.store.set_meta({"whitening": whitening.to_bytes()})
         self.whitening = whitening
         self.store.whiten(whitening)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
+import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +21,7 @@ from resight.search.records import Records
 from resight.search.store import Item, Where
 from resight.search.vectors import EXACT_UP_TO, IndexState, VectorIndex
 
+logger = logging.getLogger("resight")
 RECORDS_FILE = "collection.sqlite"
 INDEX_FILE = "index.faiss"
 
@@ -29,13 +34,13 @@ class EmbeddedStore:
     Raises InputError if there is no collection, WorkError if it is foreign or damaged.
     """
 
-    def __init__(self, folder: Path, *, create: bool = False, exact_up_to: int | None = None) -> None:
+    def __init__(self, folder: Path, *, exact_up_to: int | None = None) -> None:
         self.folder = folder
         self.exact_up_to = exact_up_to if exact_up_to is not None else EXACT_UP_TO
         file = folder / RECORDS_FILE
-        if not create and not file.is_file():
+        if not file.is_file():
             raise InputError(f"no collection at {str(folder)!r}: make one with `resight index FOLDER --to {folder}`")
-        self.records = Records(file, create=create)
+        self.records = Records(file)
         self._lock = threading.RLock()
         self._index: VectorIndex | None = None
         self._saved_seq = 0
@@ -143,6 +148,8 @@ class EmbeddedStore:
         with self._lock:
             try:
                 self.save_index()
+            except WorkError as error:  # nothing is lost: whoever opens the collection next builds it again
+                logger.warning("%s", error)
             finally:
                 self.records.close()
 
@@ -210,3 +217,43 @@ class EmbeddedStore:
             index.apply(index.state.seq, np.empty(0, np.int64), ids, self._transform(blobs))
         nothing = np.empty(0, np.int64)
         index.apply(last, nothing, nothing, np.empty((0, index.state.dim), np.float32))
+
+
+UNFINISHED = ".creating-"
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a collection can be made here: an empty folder, but for the rest of a creation that was killed."""
+    return folder.is_dir() and all(file.name.startswith(UNFINISHED) for file in folder.iterdir())
+
+
+def create_store(folder: Path, meta: dict[str, bytes], *, exact_up_to: int | None = None) -> EmbeddedStore:
+    """Make an empty store with these named values; it appears complete or not at all.
+
+    Raises InputError if another process has made one here first, WorkError if the folder cannot be written.
+    """
+    made_folder = not folder.exists()
+    temporary = folder / f"{UNFINISHED}{secrets.token_hex(6)}.sqlite"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        records = Records(temporary, create=True)
+        try:
+            records.set_meta(meta)
+        finally:
+            records.close()
+        try:
+            os.link(temporary, folder / RECORDS_FILE)  # unlike a rename, it never replaces what is there
+        except FileExistsError:
+            raise InputError(f"{str(folder)!r} is already there; open it with Collection.open") from None
+        except OSError:  # a file system without hard links
+            temporary.rename(folder / RECORDS_FILE)
+    except OSError as error:
+        raise WorkError(f"cannot make the collection {str(folder)!r}: {error.strerror or error}") from error
+    finally:
+        for rest in (temporary, *(Path(f"{temporary}{end}") for end in ("-wal", "-shm", "-journal"))):
+            with contextlib.suppress(OSError):
+                rest.unlink()
+        if made_folder:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only if it is empty, that is, if nothing came of it
+    return EmbeddedStore(folder, exact_up_to=exact_up_to)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.errors import InputError
+from resight.errors import InputError, WorkError
 from resight.images import ImageLike
 
 if TYPE_CHECKING:
@@ -97,7 +97,10 @@ class Ranking:
         from resight.show import write_atomic
 
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
         self.sheet(folder / "sheet.png")
         self.html(folder / "ranking.html")
         manifest = {**self.as_dict(), "files": ["sheet.png", "ranking.html"]}

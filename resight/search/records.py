@@ -56,9 +56,7 @@ class Records:
         self.readonly = not create and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
         with self.guard():
             if self.readonly:
-                # On read-only media SQLite cannot make its shared-memory file; nobody can be writing there either.
-                uri = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
-                self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+                self._db = _open_to_read(file)
             else:
                 self._db = sqlite3.connect(file, timeout=60, check_same_thread=False, isolation_level=None)
             self._db.text_factory = _text
@@ -279,6 +277,23 @@ class Records:
         """Let go of the file."""
         with self.guard():
             self._db.close()
+
+
+def _open_to_read(file: Path) -> sqlite3.Connection:
+    """A connection for somebody who may not write here: live beside a writer, or on media that nobody writes."""
+    uri = f"{file.absolute().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, timeout=60, uri=True, check_same_thread=False, isolation_level=None)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return db
+    except sqlite3.OperationalError:
+        db.close()
+    # SQLite may not make its shared-memory file here. Without a log beside the file, the file is all there is.
+    log = Path(f"{file}-wal")
+    if log.exists() and log.stat().st_size:
+        raise WorkError(f"{file}: a writer was stopped before it had tidied up ({log.name}); somebody with permission "
+                        "to write must open it once: resight verify")  # fmt: skip
+    return sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False, isolation_level=None)
 
 
 def _select(vectors: bool) -> str:

@@ -61,9 +61,9 @@ def sync(store: Store, encoder: Encoder, sources: Mapping[str, str], progress: P
 
     sources: {folder, glob or list: how its images are labelled}
     """
-    ignored: Counter[str] = Counter()
     report = AddReport()
     for name, labels in sources.items():
+        ignored: Counter[str] = Counter()
         try:
             listings = list_images(name, labels=labels, ignored=ignored)
             report = report + add(store, encoder, listings, ignored, progress, empty_ok=True)
@@ -79,5 +79,5 @@ def sync(store: Store, encoder: Encoder, sources: Mapping[str, str], progress: P
         elif state == "changed":
             changed.append(Listing(Path(item.path)))
     if changed:
-        report = report + add(store, encoder, changed, ignored, progress)
+        report = report + add(store, encoder, changed, Counter(), progress)
     return SyncReport(added=report, removed=store.remove(gone) if gone else 0)

@@ -5,13 +5,15 @@ It holds nothing that the records do not: any doubt about the file and it is bui
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ EXACT_UP_TO = 200_000
 TARGET_RECALL = 0.99
 TUNING_QUERIES = 200
 MAGIC = b"resight index 1\n"
+DIGEST = 32
 GROUP = 64
 SCORES_AT_A_TIME = 16 << 20  # scores of one block of queries, as numbers
 
@@ -166,20 +169,26 @@ class VectorIndex:
     def save(self, file: Path) -> None:
         """Write to a temporary file and rename. Raises WorkError if the disk refuses."""
         header = json.dumps(asdict(self.state)).encode()
-        temporary = ""
+        temporary = file.with_name(f".index-{secrets.token_hex(6)}.tmp")
         try:
-            handle, temporary = tempfile.mkstemp(prefix=".index-", dir=file.parent)
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(MAGIC + len(header).to_bytes(4, "little") + header)
-                writer = self._faiss.PyCallbackIOWriter(stream.write, 1 << 24)
+            with temporary.open("xb") as stream:
+                digest = hashlib.sha256()
+
+                def write(data: bytes) -> None:
+                    digest.update(data)
+                    stream.write(data)
+
+                write(MAGIC + len(header).to_bytes(4, "little") + header)
+                writer = self._faiss.PyCallbackIOWriter(write, 1 << 24)
                 self._faiss.write_index(self._index, writer)
                 del writer
+                stream.write(digest.digest())
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(temporary).replace(file)
+            temporary.replace(file)
         except (OSError, RuntimeError) as error:
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise WorkError(f"{file}: the index could not be saved ({error}); the images are safe") from error
 
     @staticmethod
@@ -189,7 +198,7 @@ class VectorIndex:
 
         try:
             with file.open("rb") as stream:
-                if stream.read(len(MAGIC)) != MAGIC:
+                if stream.read(len(MAGIC)) != MAGIC or not _is_whole(stream):
                     return None
                 header = stream.read(min(int.from_bytes(stream.read(4), "little"), 65536))
                 state = IndexState(**json.loads(header))
@@ -203,6 +212,19 @@ class VectorIndex:
         if index.d != state.dim:
             return None
         return VectorIndex(state, index)
+
+
+def _is_whole(stream: BinaryIO) -> bool:
+    """Whether the file ends in the sha256 of what comes before; leaves the stream behind the magic."""
+    size = os.fstat(stream.fileno()).st_size - DIGEST
+    digest, done = hashlib.sha256(), 0
+    stream.seek(0)
+    while done < size and (part := stream.read(min(1 << 20, size - done))):
+        digest.update(part)
+        done += len(part)
+    whole = stream.read(DIGEST) == digest.digest()
+    stream.seek(len(MAGIC))
+    return whole
 
 
 def top(scores: NDArray[np.float32], ids: NDArray[np.int64], k: int) -> NDArray[np.intp]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,23 +73,23 @@ def demo_report(demo: Demonstration) -> str:
     failed = [t.photo.name for t in trials if t.first_right is None or t.first_right > 3]
     if failed:
         intro += f" Not found within the first 3: {', '.join(failed)}."
-    where = demo.collection
     return report(
         "resight: a first look",
         [ranking_section(t.ranking, t.right, text=_verdict(t, demo.answers)) for t in trials],
         summary=summary,
         intro=intro,
-        next_steps=next_steps(where),
+        next_steps=next_steps(demo),
         footer="Made by resight. Thumbnails are inside this page; links open the files on this computer.",
     )
 
 
-def next_steps(where: Path) -> list[tuple[str, str]]:
+def next_steps(demo: Demonstration) -> list[tuple[str, str]]:
     """What to type after the demonstration: (explanation, command)."""
+    where, query = shlex.quote(str(demo.collection)), shlex.quote(demo.trials[0].ranking.query)
     return [
+        ("One of these queries again", f"resight search {query} --in {where} -k 5"),
         ("Index your own photographs (add folders any time)", "resight index ~/Pictures --to pictures.resight"),
         ("Search them", "resight search query.jpg --in pictures.resight -k 20 --html out.html"),
-        ("Look into the demonstration's collection", f"resight info {where}"),
     ]
 
 

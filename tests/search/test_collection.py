@@ -311,3 +311,42 @@ def test_sync_of_a_glob_and_of_a_single_image_that_vanished(tmp_path, photos, en
         (photos / "a" / "0.jpg").unlink()
         assert made.sync().removed == 7
         assert len(made) == 0
+
+
+def test_remove_narrows_by_every_condition(collection, photos):
+    assert collection.remove([photos / "a"], pattern="*/b/*") == 0
+    assert collection.remove(label="a", pattern="*/b/*") == 0
+    assert collection.remove([photos / "a"], label="b") == 0
+    assert collection.remove(photos / "a", pattern="*/1.jpg") == 1
+    assert len(collection) == 11
+
+
+def test_unreadable_queries_can_be_left_out(collection, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"x")
+    failed = []
+    rankings = collection.search_many([picture(6), tmp_path / "bad.jpg", picture(7)], k=1, failed=failed)
+    assert [names(ranking) for ranking in rankings] == [["6.png"], ["7.png"]]
+    assert [error.where for error in failed] == [str(tmp_path / "bad.jpg")]
+
+
+@pytest.mark.parametrize("k", [2.5, "3", True, -1])
+def test_k_is_a_whole_number(collection, k):
+    with pytest.raises(InputError, match="whole number"):
+        collection.search(picture(0), k=k)
+
+
+def test_no_query_by_accident(collection):
+    with pytest.raises(InputError):
+        collection.search(True)
+    with pytest.raises(InputError, match="NaN"):
+        collection.search_vectors(np.full((1, 1280), np.nan, np.float32))
+    with pytest.raises(InputError, match="0"):
+        collection.whiten(0)
+
+
+def test_what_was_left_out_is_counted_over_all_sources(photos, collection):
+    (photos / "a" / "x.txt").write_text("x")
+    (photos / "b" / "y.doc").write_text("x")
+    report = collection.add(photos / "a") + collection.add(photos / "b")
+    assert dict(report.ignored) == {".doc": 1, ".txt": 1}
+    assert dict(collection.sync().added.ignored)[".txt"] >= 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from resight.errors import InputError
+from resight.errors import InputError, WorkError
 from resight.features.whitening import pca_whitening
-from resight.search.embedded import INDEX_FILE, EmbeddedStore
+from resight.search.embedded import INDEX_FILE, RECORDS_FILE, EmbeddedStore, create_store, is_free
 from resight.search.store import Item, Where
 
 D = 8
@@ -24,10 +24,7 @@ def items(rows, first=0, label=None):
 
 
 def make(folder, **options):
-    folder.mkdir(exist_ok=True)
-    store = EmbeddedStore(folder, create=True, **options)
-    store.set_meta({"uuid": b"u", "space": b"s", "dim": str(D).encode()})
-    return store
+    return create_store(folder, {"uuid": b"u", "space": b"s", "dim": str(D).encode()}, **options)
 
 
 def naive(rows, query, k):
@@ -203,3 +200,53 @@ def test_verify_compares_lists_too(tmp_path):
     index.apply(index.state.seq, np.array([4]), np.array([4]), rows[:1])  # one vector is not what the records say
     assert "differs from the records" in store.verify()[0]
     assert store.search(rows[:1], 2, Where())[0].tolist() == [[1, 4]]  # and it goes on working after the check
+
+
+def test_a_damaged_index_is_built_again_and_never_answers(tmp_path):
+    store, rows = make(tmp_path / "c"), vectors(60)
+    store.put(items(rows))
+    expected = store.search(rows, 3, Where())[0].tolist()
+    store.close()
+    file = tmp_path / "c" / INDEX_FILE
+    whole = file.read_bytes()
+    for place in (40, 200, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        again = EmbeddedStore(tmp_path / "c")
+        assert again.search(rows, 3, Where())[0].tolist() == expected, place
+        again.close()
+
+
+def test_an_index_that_cannot_be_saved_costs_nothing_but_a_warning(tmp_path, caplog):
+    store, rows = make(tmp_path / "c"), vectors(10)
+    store.put(items(rows))
+    (tmp_path / "c" / INDEX_FILE).mkdir()
+    assert store.search(rows[:1], 1, Where())[0].tolist() == [[1]]
+    store.close()
+    assert "could not be saved" in caplog.text
+    assert not [f for f in (tmp_path / "c").iterdir() if f.name.startswith(".index")]
+
+
+def test_creation_is_exclusive_and_leaves_nothing_half_made(tmp_path):
+    first = make(tmp_path / "c")
+    first.put(items(vectors(3)))
+    with pytest.raises(InputError, match="already there"):
+        make(tmp_path / "c")
+    assert first.count(Where()) == 3
+    assert EmbeddedStore(tmp_path / "c").count(Where()) == 3
+    assert not [f for f in (tmp_path / "c").iterdir() if f.name.startswith(".creating")]
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / ".creating-0123.sqlite").write_bytes(b"")  # what a kill during creation leaves
+    assert is_free(tmp_path / "killed")
+    assert make(tmp_path / "killed").count(Where()) == 0
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WorkError):
+        make(tmp_path / "file" / "c")
+
+
+def test_a_new_collection_is_whole_in_its_own_file(tmp_path):
+    store = make(tmp_path / "c")
+    alone = tmp_path / "copy"
+    alone.mkdir()
+    (alone / RECORDS_FILE).write_bytes((tmp_path / "c" / RECORDS_FILE).read_bytes())  # without any log beside it
+    assert EmbeddedStore(alone).meta("uuid") == b"u"
+    store.close()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -166,3 +168,42 @@ def test_read_only_media_can_be_searched_but_not_written(records, monkeypatch):
     with pytest.raises(WorkError, match="no permission to write"):
         reader.put([item("/b")])
     reader.close()
+
+
+READER = """
+import os, sys, numpy
+from pathlib import Path
+from resight.errors import WorkError
+from resight.search.records import Records
+from resight.search.store import Where
+os.setuid(65534)  # nobody: may read, may not write
+try:
+    records = Records(Path(sys.argv[1]))
+    print(records.count(Where()), records.readonly)
+except WorkError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root to become somebody else")
+def test_somebody_without_permission_reads_what_was_committed(tmp_path):
+    """Beside a living writer, after one that was killed, and on a tidy file."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    for place in (folder, *folder.parents):
+        if place.is_relative_to(tmp_path.parents[1]):
+            place.chmod(0o755)
+
+    def look():
+        done = subprocess.run([sys.executable, "-c", READER, folder / "r"], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    writer = Records(folder / "r", create=True)
+    writer.put([item(f"/{n}") for n in range(5)])
+    assert look() == "5 True"
+    log = (folder / "r-wal").read_bytes()
+    writer.close()
+    assert look() == "5 True"
+    (folder / "r-wal").write_bytes(log)  # as a killed writer leaves it
+    (folder / "r-shm").unlink(missing_ok=True)
+    assert "resight verify" in look()  # and not a wrong number

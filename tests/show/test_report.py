@@ -216,7 +216,7 @@ def test_summary_facts_and_next_steps():
 
 
 def test_contents_only_for_a_handful_of_sections():
-    for count, links in ((2, 0), (3, 3), (12, 12), (13, 0)):
+    for count, links in ((2, 0), (3, 3), (40, 40), (41, 0)):
         assert len(check_safe(report("x", [Section(f"s{n}") for n in range(count)])).all("a")) == links
 
 
