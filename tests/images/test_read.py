@@ -368,7 +368,7 @@ def test_bomb_costs_no_memory():
     message, grown = done.stdout.decode().splitlines()
     assert message == (
         "bomb.png: the image has 400,000,000 pixels and the limit is 100,000,000: "
-        "make it smaller, or pass max_pixels=400000000 if you trust it"
+        "make it smaller (or, in Python, pass max_pixels=400000000 if you trust it)"
     )
     assert int(grown) < 30_000 and done.stderr == b""  # KB on Linux
 
