@@ -34,7 +34,8 @@ def test_limit_is_inclusive_and_names_the_remedy():
     with pytest.raises(ImageError) as caught:
         open_image(encoded((10, 10)), "a.png", 99)
     assert str(caught.value) == (
-        "a.png: the image has 100 pixels and the limit is 99: make it smaller (or, in Python, pass max_pixels=100 if you trust it)"
+        "a.png: the image has 100 pixels and the limit is 99: "
+        "make it smaller (or, in Python, pass max_pixels=100 if you trust it)"
     )
 
 
