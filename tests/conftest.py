@@ -47,3 +47,24 @@ def encoder():
     import resight
 
     return resight.Encoder(descriptor="spoc")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Barriers between torch's threads make a small pass many times slower on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def collection(tmp_path, photos, encoder):
+    """The twelve pictures of `photos`, described."""
+    import resight
+
+    with resight.Collection.create(tmp_path / "c.resight", encoder) as made:
+        made.add(photos)
+        yield made

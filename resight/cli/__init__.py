@@ -100,20 +100,19 @@ def _sentence(error: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.encode("utf-8", "backslashreplace").decode().splitlines())
-    print(f"resight: {line}", file=sys.stderr, flush=True)
+    from resight.show.text import visible
+
+    print(f"resight: {visible(' '.join(message.splitlines()))}", file=sys.stderr, flush=True)
     return code
 
 
 def main() -> None:
     """Entry point of the `resight` command."""
-    # Threads that wait at a barrier sleep instead of spinning: with spinning, one image takes 20 times as long on a
-    # busy machine. It must be set before torch is loaded, and is the caller's business when resight is a library.
+    # Threads that wait at a barrier sleep instead of spinning: with spinning, one image takes many times as long on
+    # a busy machine. It must be set before torch is loaded, and is the caller's business when resight is a library.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # a polite kill ends like Ctrl-C: what is done is kept
+    # A polite kill ends like Ctrl-C: what is done is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # any file name can be printed on any terminal

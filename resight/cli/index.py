@@ -133,7 +133,7 @@ def _check_whitening(photos: Collection, dim: int, source: Path | None, coming: 
     if source is not None:
         with Collection.open(source) as other:
             available = len(other)
-            if other.store.meta("space") != photos.store.meta("space"):
+            if other.space != photos.space:
                 raise InputError(f"{source} was made by another encoder: whitening cannot be carried over")
     if not 1 <= dim <= photos.dim:
         raise InputError(f"--whiten takes 1 to {photos.dim} dimensions, the length of the vectors; got {dim}")

@@ -73,27 +73,30 @@ def search(
             raise InputError(f"{in_} is empty: add images with `resight index FOLDER --to {in_}`")
         failed: list[ImageError] = []
         rankings = photos.search_many(paths, k, boxes=[region] * len(paths), label=label, path=path, failed=failed)
-        if not rankings:
-            raise failed[0]
         encoder = photos.config
         searched = f"{len(photos):,} images in {in_}, described by {encoder.backbone}, {encoder.descriptor}."
+    for error in failed:
+        print(f"resight: {visible(str(error))}", file=sys.stderr)
+    if rankings:
+        _print_all(rankings, failed, json)
+        if html is not None:
+            write_atomic(html, ranking_report(rankings, searched))
+        if sheet is not None:
+            _write_sheets(rankings, sheet)
+        for written in (html, sheet):
+            if written is not None and not json:
+                print(f"wrote {visible(str(written))}")
+    return 1 if failed else 0
+
+
+def _print_all(rankings: list[Ranking], failed: list[ImageError], json: bool) -> None:
     if json:
         errors = [{"query": error.where, "error": error.reason} for error in failed]
         print(json_module.dumps({"queries": [ranking.as_dict() for ranking in rankings], "failed": errors}, indent=1))
     else:
         for ranking in rankings:
             _print(ranking)
-    for error in failed:
-        print(f"resight: {visible(str(error))}", file=sys.stderr)
     sys.stdout.flush()
-    if html is not None:
-        write_atomic(html, ranking_report(rankings, searched))
-    if sheet is not None:
-        _write_sheets(rankings, sheet)
-    for written in (html, sheet):
-        if written is not None and not json:
-            print(f"wrote {visible(str(written))}")
-    return 1 if failed else 0
 
 
 def _write_sheets(rankings: list[Ranking], path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
+from typing import Any
 
 from resight.errors import InputError
 from resight.show.text import visible
@@ -14,6 +15,7 @@ def info(
     /,
     *,
     failed: bool = False,
+    notes: bool = False,
     json: bool = False,
 ) -> int:
     """What is in a collection.
@@ -24,6 +26,8 @@ def info(
         The collection.
     failed
         List the images that could not be read, with the reason.
+    notes
+        List the images that were read in part, e.g. the first frame of an animation.
     json
         Print as JSON.
     """
@@ -31,10 +35,18 @@ def info(
 
     with Collection.open(collection) as photos:
         facts = photos.info()
-        bad = [{"path": i.path, "error": i.error or ""} for i in photos.items(status="failed")] if failed else []
+        if failed:
+            facts["failures"] = [{"path": i.path, "error": i.error or ""} for i in photos.items(status="failed")]
+        if notes:
+            facts["notes"] = [{"path": i.path, "note": i.note} for i in photos.items(status="ok") if i.note]
     if json:
-        print(json_module.dumps({**facts, **({"failures": bad} if failed else {})}, indent=1))
+        print(json_module.dumps(facts, indent=1))
         return 0
+    _print_info(facts)
+    return 0
+
+
+def _print_info(facts: dict[str, Any]) -> None:
     encoder, index, white = facts["encoder"], facts["index"], facts["whitening"]
     size = encoder["size"] or "native size"
     print(f"{facts['path']}")
@@ -48,9 +60,10 @@ def info(
     print(f"  index      {kind}; {index['bytes'] / 1e6:,.1f} MB on disk")
     for source in facts["sources"]:
         print(f"  source     {visible(source)}")
-    for row in bad:
+    for row in facts.get("failures", ()):
         print(f"  failed     {visible(row['path'])}: {visible(row['error'])}")
-    return 0
+    for row in facts.get("notes", ()):
+        print(f"  note       {visible(row['path'])}: {visible(row['note'])}")
 
 
 def sync(

@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,8 @@ from resight.features.multiscale import fuse_scales
 from resight.images import ImageLike, crop_box, fit, read_image
 from resight.models import Backbone
 
-# Forward passes of about four 224 x 224 images stay in the processor's cache: 1.3-1.9x the speed of batches of 32.
+# Forward passes of about four 224 x 224 images stay in the processor's cache: about twice the speed of batches of 32
+# (benchmarks/indexing.py).
 CPU_PIXELS_PER_PASS = 4 * 224 * 224
 GPU_PIXELS_PER_PASS = 64 * 224 * 224
 
@@ -169,7 +170,3 @@ class Encoder:
                 vector = fuse_scales(torch.stack(vectors), self._descriptor.power)
             array: NDArray[np.float32] = vector.cpu().numpy()
             return array
-
-    def with_device(self, device: str) -> Encoder:
-        """The same encoder on another device."""
-        return Encoder.from_config(replace(self.config, device=device))

@@ -67,7 +67,7 @@ def evaluate(
         "labels": labels,
         "backbone": config.backbone,
         "descriptor": config.descriptor,
-        "space": photos.info()["space"],
+        "space": photos.space,
         "size": config.size or "native",
         "fit": config.fit,
         "scales": list(config.scales),

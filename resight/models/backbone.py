@@ -45,7 +45,7 @@ class Backbone:
 
     preprocessing  what the weights expect;  hash  of the weights as loaded;  head_weight  (C, K) or None
 
-    Batch normalisation is folded into the convolutions (same values to 1e-6, 1.2x the speed).
+    Batch normalisation is folded into the convolutions (same values to 1e-6, fewer passes over memory).
 
     Raises InputError for an unknown name or weights that do not fit, WorkError for a damaged file or failed download.
     """

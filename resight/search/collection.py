@@ -28,7 +28,6 @@ from resight.search.store import Item, Store, Where, sample_vectors
 from resight.search.syncing import SyncReport, missing_sources, sync
 
 WHITENING_SAMPLE = 50_000
-SUFFIX = ".resight"
 Query = ImageLike | int
 
 
@@ -127,7 +126,7 @@ class Collection:
         return self._encoder
 
     def _check(self, encoder: Encoder, kind: type[InputError] | type[WorkError]) -> None:
-        if encoder.key.encode() != (self.store.meta("space") or b""):
+        if encoder.key != self.space:
             mine = json.loads(self.store.meta("encoder_space") or b"{}")
             theirs = json.loads(json.dumps(encoder.space))
             apart = [f"{k}: {mine.get(k)} here, {v} given" for k, v in theirs.items() if mine.get(k) != v]
@@ -229,6 +228,11 @@ class Collection:
     def dim(self) -> int:
         """Length of the encoder's vectors."""
         return int(self.store.meta("dim") or b"0")
+
+    @property
+    def space(self) -> str:
+        """The name of its embedding space, `Encoder.key`."""
+        return (self.store.meta("space") or b"").decode()
 
     @property
     def sources(self) -> dict[str, str]:
@@ -349,7 +353,7 @@ class Collection:
         Raises InputError if there are too few images for `dim`.
         """
         other = fitted_on or self
-        if other.store.meta("space") != self.store.meta("space"):
+        if other.space != self.space:
             raise InputError(f"{other.path.name} was made by another encoder: whitening cannot be carried over")
         sample = sample_vectors(other.store, WHITENING_SAMPLE)
         if len(sample) < 3:
@@ -368,7 +372,7 @@ class Collection:
         w = self.whitening
         return {
             "path": str(self.path), "images": total - failed, "failed": failed, "dim": self.dim,
-            "encoder": asdict(self.config), "space": (self.store.meta("space") or b"").decode(),
+            "encoder": asdict(self.config), "space": self.space,
             "whitening": {"dim": w.projection.shape[1], "fitted_on": w.fitted_on, "sample": w.sample} if w else None,
             "index": self.store.status(), "sources": list(self.sources),
             "made_by": (self.store.meta("made_by") or b"").decode(),

@@ -137,10 +137,15 @@ class EmbeddedStore:
         return problems[:50]
 
     def _compare(self, index: VectorIndex) -> list[str]:
+        differs = [f"the index differs from the records: delete {self.folder / INDEX_FILE}, it will be rebuilt"]
         _, _, batches = self.records.changes(0)
         for ids, blobs in batches:
-            if not np.allclose(index.reconstruct(ids), self._transform(blobs), atol=1e-5):
-                return [f"the index differs from the records: delete {self.folder / INDEX_FILE}, it will be rebuilt"]
+            try:
+                held = index.reconstruct(ids)
+            except (KeyError, RuntimeError):  # an id that the index does not hold
+                return differs
+            if not np.allclose(held, self._transform(blobs), atol=1e-5):
+                return differs
         return []
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -124,24 +123,21 @@ class VectorIndex:
         order = np.lexsort((ids, -scores), axis=1)
         return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
 
-    def to_lists(self, target: float = TARGET_RECALL, progress: Callable[[str], None] | None = None) -> None:
+    def to_lists(self, target: float = TARGET_RECALL) -> None:
         """Turn an exact index into inverted lists, visiting as many as a measured recall@10 of `target` needs.
 
         Recall is measured on held-out vectors: stored ones that took no part in training the lists and that do not
         count as their own neighbours.
         """
-        say = progress or (lambda _: None)
         faiss, matrix, ids = self._faiss, self.matrix, self.ids
         total, dim = matrix.shape
         order = np.random.default_rng(0).permutation(total)
         held, rest = order[: min(TUNING_QUERIES, total // 2)], order[min(TUNING_QUERIES, total // 2) :]
         lists = max(1, min(int(4 * total**0.5), len(rest) // 39))
-        say(f"training {lists} lists on {min(len(rest), 64 * lists)} vectors")
         index = faiss.index_factory(dim, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
         index.train(np.ascontiguousarray(matrix[np.sort(rest[: 64 * lists])]))
         for start in range(0, total, 65536):
             index.add_with_ids(matrix[start : start + 65536], ids[start : start + 65536])
-        say("measuring recall on held-out vectors")
         queries = matrix[held]
         exact, _ = self.search(queries, 11)
         probes, recall = 1, 0.0

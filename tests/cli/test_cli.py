@@ -331,6 +331,24 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path, call):
     assert len(out.splitlines()) == 2
 
 
+def test_animations_are_noted(tmp_path, photos, call):
+    frames = [Image.fromarray(picture(n)) for n in range(3)]
+    frames[0].save(photos / "a" / "moving.gif", save_all=True, append_images=frames[1:])
+    call("index", photos, "--to", tmp_path / "c", *SMALL)
+    notes = json.loads(call("info", tmp_path / "c", "--notes", "--json")[1])["notes"]
+    assert notes == [{"path": str(photos / "a" / "moving.gif"), "note": "first of 3 frames"}]
+    assert "moving.gif: first of 3 frames" in call("info", tmp_path / "c", "--notes")[1]
+
+
+def test_every_bad_query_is_named(indexed, tmp_path, call):
+    for name in ("x.jpg", "y.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    code, out, err = call("search", tmp_path / "x.jpg", tmp_path / "y.jpg", "--in", indexed)
+    assert (code, out) == (1, "")
+    assert "x.jpg" in err
+    assert "y.jpg" in err
+
+
 def test_labels_as_stored_at_indexing(tmp_path, photos, call):
     rows = [f"{path},{number % 2}" for number, path in enumerate(sorted(photos.rglob("*.*g")))]
     (tmp_path / "list.csv").write_text("path,label\n" + "\n".join(rows))

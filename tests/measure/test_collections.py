@@ -12,13 +12,6 @@ from resight.measure import evaluate_labels
 from resight.measure.collections import evaluate, per_query_csv
 
 
-@pytest.fixture
-def collection(tmp_path, photos, encoder):
-    with Collection.create(tmp_path / "c.resight", encoder) as made:
-        made.add(photos)
-        yield made
-
-
 def test_folder_labels_give_what_the_vectors_give(collection):
     items, vectors = collection.vectors()
     expected = evaluate_labels(vectors, [Path(item.path).parent.name for item in items], (1, 3))

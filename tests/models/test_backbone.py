@@ -16,6 +16,8 @@ from resight.models.backbone import PRECISIONS, build, choose_device
 
 LITE0 = "tf_efficientnet_lite0"
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @cache
 def random_backbone(name):

@@ -27,6 +27,8 @@ from resight.models.weights import (
 SMALL = "test_resnet"  # timm's own test network: 0.5 M parameters
 LITE0 = "tf_efficientnet_lite0"
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def small_state(seed=1, **options):
     torch.manual_seed(seed)

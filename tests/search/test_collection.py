@@ -13,13 +13,6 @@ from resight import Collection, Encoder, ImageError, InputError, WorkError
 from resight.search import adding
 
 
-@pytest.fixture
-def collection(tmp_path, photos, encoder):
-    with Collection.create(tmp_path / "c.resight", encoder) as made:
-        made.add(photos)
-        yield made
-
-
 def names(ranking):
     return [os.path.basename(path) for path in ranking.paths]
 

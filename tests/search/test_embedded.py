@@ -111,6 +111,15 @@ def test_an_index_that_lies_is_built_again(tmp_path):
     assert again.verify() == []
 
 
+@pytest.mark.parametrize("limit", [None, 900], ids=["exact", "lists"])
+def test_verify_names_an_index_that_holds_other_images(tmp_path, limit):
+    store, rows = make(tmp_path / "c", exact_up_to=limit), vectors(1000)
+    store.put(items(rows))
+    index = store._current()
+    index.apply(index.state.seq, np.array([4]), np.array([7777]), rows[:1])  # as many as before, but not the same
+    assert "differs from the records" in store.verify()[0]
+
+
 def test_one_more_image_does_not_rewrite_the_file(tmp_path):
     store, rows = make(tmp_path / "c"), vectors(25)
     store.put(items(rows))
