@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import from itself and from those before it; rooms on one line are neighbours that may not meet.
 ORDER = [
-    ("errors", "_version"), ("images",), ("models",), ("features",), ("tables", "search", "match"), ("train",),
+    ("errors", "_version"), ("choices",), ("images",), ("models",), ("features",), ("tables", "search", "match"), ("train",),
     ("explain", "measure"), ("show",), ("demo",), ("cli", "web"),
 ]  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
@@ -83,14 +83,24 @@ def python(code: str) -> str:
 
 
 def test_importing_resight_loads_nothing_heavy():
-    heavy = "torch timm torchvision faiss skimage sklearn PIL jinja2 rich cyclopts numpy".split()
+    heavy = "torch timm torchvision faiss skimage sklearn scipy cv2 h5py PIL jinja2 rich cyclopts numpy".split()
     loaded = python(f"import sys, resight; print([m for m in {heavy} if m in sys.modules])")
     assert loaded == "[]"
 
 
 def test_help_loads_nothing_heavy():
-    heavy = "torch timm torchvision faiss skimage sklearn".split()
-    for words in ("--help", "index --help", "search --help", "evaluate --help", "demo --help", "sync --help"):
+    heavy = "torch timm torchvision faiss skimage sklearn scipy cv2 h5py".split()
+    for words in (
+        "--help",
+        "index --help",
+        "search --help",
+        "evaluate --help",
+        "demo --help",
+        "sync --help",
+        "compare --help",
+        "datasets --help",
+        "table --help",
+    ):
         code = (
             "import sys, io, contextlib\nfrom resight.cli import run\n"
             f"with contextlib.redirect_stdout(io.StringIO()):\n    run({words.split()})\n"

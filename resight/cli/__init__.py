@@ -20,7 +20,10 @@ EPILOGUE = "Documentation and examples: docs/ and README.md of the project."
 COMMANDS = {
     "index": ("resight.cli.index:index", "Describe images and add them to a collection."),
     "search": ("resight.cli.search:search", "Find the images that look like a query."),
-    "evaluate": ("resight.cli.evaluate:evaluate", "Measure retrieval on a labelled collection: mAP, P@k, recall@k."),
+    "evaluate": ("resight.cli.evaluate:evaluate", "Measure retrieval: by labels, or by a published protocol."),
+    "compare": ("resight.cli.compare:compare", "Compare two evaluations query by query, with intervals."),
+    "table": ("resight.cli.table:table", "Measure a grid of descriptors, whitenings and steps in one run."),
+    "datasets": ("resight.cli.datasets:datasets", "Public benchmarks: where to get them, and what is there."),
     "info": ("resight.cli.upkeep:info", "What is in a collection."),
     "sync": ("resight.cli.upkeep:sync", "Bring a collection up to date with its folders."),
     "remove": ("resight.cli.upkeep:remove", "Take images out of a collection (the files stay)."),

@@ -16,6 +16,8 @@ from resight.images import SUFFIXES
 from resight.show.text import visible
 
 if TYPE_CHECKING:
+    from resight.features.encoder import Encoder
+    from resight.features.whitening import Whitening
     from resight.search import Collection
     from resight.search.adding import AddReport
 
@@ -31,6 +33,10 @@ def index(
     encoder: Annotated[EncoderConfig | None, Parameter(name="*")] = None,
     whiten: int | None = None,
     whiten_from: Path | None = None,
+    whiten_how: Literal["pca", "learned"] = "pca",
+    part_whiten: int | None = None,
+    part_whiten_from: Path | None = None,
+    n_pca: int = 1,
     labels: Literal["folder", "none"] = "folder",
     strict: bool = False,
     json: bool = False,
@@ -49,6 +55,15 @@ def index(
         Fit PCA-whitening to this many dimensions afterwards; search then happens in that space.
     whiten_from
         Fit the whitening on this other collection instead (honest before an evaluation).
+    whiten_how
+        pca, or learned: from pairs of images that share a label.
+    part_whiten
+        For cam and rmac, when the collection is made: whiten each class vector or region to this many dimensions
+        before they are summed.
+    part_whiten_from
+        The images that this is fitted on: a folder, glob or CSV list, not the images to be evaluated.
+    n_pca
+        For cam: class vectors of each of those images that are used.
     labels
         Label images by their subfolder's name, or not at all.
     strict
@@ -67,7 +82,9 @@ def index(
         raise InputError(f"no images in {', '.join(sources)}: nothing was made")
     if whiten_from is not None and whiten is None:
         raise InputError("--whiten-from needs --whiten DIMENSIONS")
-    with _collection(to, encoder) as photos:
+    if (part_whiten is None) != (part_whiten_from is None):
+        raise InputError("--part-whiten DIMENSIONS and --part-whiten-from IMAGES belong together")
+    with _collection(to, encoder, part_whiten, part_whiten_from, n_pca) as photos:
         if whiten is not None:
             _check_whitening(photos, whiten, whiten_from, sum(counts))
         report = AddReport()
@@ -76,7 +93,7 @@ def index(
             with progress(f"indexing {name}", count) as show:
                 report = report + photos.add(group, labels=labels, progress=show)
         if whiten is not None:
-            _whiten(photos, whiten, whiten_from)
+            _whiten(photos, whiten, whiten_from, whiten_how)
         total, whitening = len(photos), photos.whitening
     if json:
         print(json_module.dumps({**report.as_dict(), "images": total}, indent=1))
@@ -98,19 +115,29 @@ def _grouped(sources: tuple[str, ...]) -> list[str | list[str]]:
     return [*rest, single]
 
 
-def _collection(to: Path, config: EncoderConfig | None) -> Collection:
+def _collection(
+    to: Path, config: EncoderConfig | None, part_whiten: int | None, part_from: Path | None, n_pca: int
+) -> Collection:
     from dataclasses import replace
 
     from resight.features.encoder import Encoder
     from resight.search import Collection
 
     if not Collection.exists(to):
+        encoder = Encoder.from_config(config or EncoderConfig())
+        if part_whiten is not None and part_from is not None:
+            encoder = Encoder.from_config(encoder.config, _part_whitening(encoder, part_whiten, part_from, n_pca))
         try:
-            return Collection.create(to, Encoder.from_config(config or EncoderConfig()))
+            return Collection.create(to, encoder)
         except InputError:
             if not Collection.exists(to):  # if it does, another process was first: join it
                 raise
     photos = Collection.open(to)
+    fitted = photos.part_whitening
+    if part_whiten is not None and (fitted is None or fitted.projection.shape[1] != part_whiten):
+        photos.close()
+        raise InputError(f"{to} was made with {'no' if fitted is None else 'another'} part whitening, which cannot be "
+                         "changed: make a new collection")  # fmt: skip
     if config is not None:
         own = photos.config
         if replace(config, device=EncoderConfig.device) == EncoderConfig():
@@ -121,8 +148,19 @@ def _collection(to: Path, config: EncoderConfig | None) -> Collection:
             raise InputError(f"{to} was made with {', '.join(apart)}: leave the encoder's options out to add to it, "
                              "or make a new collection")  # fmt: skip
         photos.close()
-        return Collection.open(to, Encoder.from_config(config))
+        return Collection.open(to, Encoder.from_config(config, fitted))
     return photos
+
+
+def _part_whitening(encoder: Encoder, dim: int, source: Path, n_pca: int) -> Whitening:
+    from resight.features.part_whitening import fit_part_whitening
+    from resight.images import count_images, list_images
+
+    images = (listing.path for listing in list_images(str(source)))
+    with progress("fitting the part whitening", count_images(str(source))) as show:
+        return fit_part_whitening(
+            encoder, images, dim, per_image=n_pca, fitted_on=str(source.absolute()), progress=show
+        )  # fmt: skip
 
 
 def _check_whitening(photos: Collection, dim: int, source: Path | None, coming: int) -> None:
@@ -142,14 +180,14 @@ def _check_whitening(photos: Collection, dim: int, source: Path | None, coming: 
                          f"{available:,}")  # fmt: skip
 
 
-def _whiten(photos: Collection, dim: int, source: Path | None) -> None:
+def _whiten(photos: Collection, dim: int, source: Path | None, how: str) -> None:
     from resight.search import Collection
 
     if source is None:
-        photos.whiten(dim)
+        photos.whiten(dim, how=how)
         return
     with Collection.open(source) as other:
-        photos.whiten(dim, fitted_on=other)
+        photos.whiten(dim, how=how, fitted_on=other)
 
 
 def summary(report: AddReport, total: int, to: Path) -> None:

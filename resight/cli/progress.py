@@ -11,10 +11,10 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 @contextmanager
-def progress(verb: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, failed) that shows how far along `total` images are, at what rate, and the time left."""
+def progress(verb: str, total: int, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
+    """A callback (done, failed) that shows how far along `total` units are, at what rate, and the time left."""
     if not sys.stderr.isatty():
-        yield _lines(verb, total)
+        yield _lines(verb, total, unit)
         return
     from rich.console import Console
     from rich.markup import escape
@@ -31,12 +31,12 @@ def progress(verb: str, total: int) -> Iterator[Callable[[int, int], None]]:
         def show(done: int, failed: int) -> None:
             rate = done / max(time.monotonic() - start, 1e-9)
             note = f"[red]{failed} failed" if failed else ""
-            bar.update(task, completed=done, total=max(total, done), rate=f"{rate:.0f} images/s", failed=note)
+            bar.update(task, completed=done, total=max(total, done), rate=f"{rate:.0f} {unit}/s", failed=note)
 
         yield show
 
 
-def _lines(verb: str, total: int) -> Callable[[int, int], None]:
+def _lines(verb: str, total: int, unit: str) -> Callable[[int, int], None]:
     start = last = time.monotonic()
 
     def show(done: int, failed: int) -> None:
@@ -48,7 +48,7 @@ def _lines(verb: str, total: int) -> Callable[[int, int], None]:
         rate = done / max(now - start, 1e-9)
         left = duration((total - done) / rate) if rate and total >= done else "?"
         note = f", {failed} failed" if failed else ""
-        print(f"{verb} {done:,} of {total:,}, {rate:.0f} images/s, {left} left{note}", file=sys.stderr, flush=True)
+        print(f"{verb} {done:,} of {total:,}, {rate:.0f} {unit}/s, {left} left{note}", file=sys.stderr, flush=True)
 
     return show
 

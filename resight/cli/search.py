@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json as json_module
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from resight.cli.progress import progress
 from resight.errors import ImageError, InputError
 from resight.show.text import visible
 
 if TYPE_CHECKING:
-    from resight.search import Ranking
+    from resight.search import Collection, Ranking
+    from resight.search.after import After
 
 
 def search(
@@ -23,6 +26,9 @@ def search(
     in_: Annotated[Path, Parameter(name="--in")],
     k: Annotated[int, Parameter(name=["--k", "-k"])] = 20,
     box: str | None = None,
+    box_on: Literal["pixels", "map"] = "pixels",
+    then: Annotated[tuple[str, ...], Parameter(consume_multiple=False)] = (),
+    budget: str | None = None,
     label: str | None = None,
     path: str | None = None,
     html: Path | None = None,
@@ -41,6 +47,14 @@ def search(
         How many results per query.
     box
         x1,y1,x2,y2 in pixels: search for this part of the query.
+    box_on
+        Cut the box out of the image's pixels before it is described, or out of the network's feature map.
+    then
+        A step after the search, as name:option=value,...; give --then several times for several steps, taken in
+        order. aqe, alpha-qe, dqe (query expansion), dba (database augmentation), cam-online, cam-regions, ransac,
+        k-reciprocal, diffusion; e.g. --then alpha-qe:k=10,alpha=3 --then cam-regions:top=100. See docs/after.md.
+    budget
+        Time for these steps per query, e.g. 200ms or 2s; what did not fit is said.
     label
         Only among images with this label.
     path
@@ -72,7 +86,10 @@ def search(
         if len(photos) == 0:
             raise InputError(f"{in_} is empty: add images with `resight index FOLDER --to {in_}`")
         failed: list[ImageError] = []
-        rankings = photos.search_many(paths, k, boxes=[region] * len(paths), label=label, path=path, failed=failed)
+        after = ready(photos, then, budget, label=label, path=path)
+        rankings = photos.search_many(
+            paths, k, boxes=[region] * len(paths), box_on=box_on, label=label, path=path, after=after, failed=failed
+        )
         encoder = photos.config
         searched = f"{len(photos):,} images in {in_}, described by {encoder.backbone}, {encoder.descriptor}."
     for error in failed:
@@ -104,6 +121,33 @@ def _write_sheets(rankings: list[Ranking], path: Path) -> None:
         ranking.sheet(path if len(rankings) == 1 else path.with_stem(f"{path.stem}-{number}"))
 
 
+def ready(
+    photos: Collection, then: tuple[str, ...], budget: str | None, *, label: str | None = None, path: str | None = None
+) -> After | None:
+    """The steps after a search, prepared with progress shown; None if there are none."""
+    seconds = parse_time(budget) if budget is not None else None
+    if not then:
+        if seconds is not None:
+            raise InputError("--budget is for the steps of --then, and none was given")
+        return None
+    after = photos.after(then, label=label, path=path, budget=seconds)
+    with progress("preparing the steps", len(photos)) as show:
+        after.prepare(lambda done, total: show(done, 0))
+    return after
+
+
+def parse_time(text: str) -> float:
+    """Seconds from "200ms", "1.5s" or "2min".
+
+    >>> parse_time("200ms"), parse_time("1.5 s")
+    (0.2, 1.5)
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min)", text.strip().lower())
+    if found is None or float(found[1]) == 0:
+        raise InputError(f"--budget takes a time such as 200ms, 1.5s or 2min; got {text!r}")
+    return float(found[1]) * {"ms": 0.001, "s": 1.0, "min": 60.0}[found[2]]
+
+
 def parse_box(text: str) -> tuple[float, float, float, float]:
     """Four numbers from "x1,y1,x2,y2".
 
@@ -120,7 +164,12 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
 def _print(ranking: Ranking) -> None:
     where = f" in box {','.join(f'{side:g}' for side in ranking.box)}" if ranking.box else ""
     print(f"{visible(ranking.query)}{where}")
+    for done in ranking.steps:
+        print(f"       then {done}")
     if not len(ranking):
         print("  nothing matches these filters")
-    for rank, ((path, score), label) in enumerate(zip(ranking, ranking.labels), 1):
-        print(f"  {rank:>3}  {score:6.3f}  {visible(path)}{f'  [{visible(label)}]' if label else ''}")
+    for row, ((path, score), label) in enumerate(zip(ranking, ranking.labels)):
+        notes = f"  [{visible(label)}]" if label else ""
+        found = ranking.found_in(row)
+        notes += f"  box {','.join(f'{side:.0f}' for side in found)}" if found else ""
+        print(f"  {row + 1:>3}  {score:6.3f}  {visible(path)}{notes}")

@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resight import choices
+from resight.choices import Option, Value
 from resight.errors import InputError, unknown
 
 if TYPE_CHECKING:
     import torch
 
-Value = bool | int | float
-
-
-@dataclass(frozen=True, slots=True)
-class _Option:
-    kind: type[bool] | type[int] | type[float]
-    default: Value
-    expected: str
-    fits: Callable[[Value], bool] = lambda value: True
-
+MOST_FIXED = 4096
+_CLASSES = re.compile(r"([0-9]{1,7}(\+[0-9]{1,7})*)?")
 
 # 16 levels of R-MAC are 1,496 regions on a square map: the bound keeps a request at a door from asking for millions.
-OPTIONS: dict[str, dict[str, _Option]] = {
+OPTIONS: dict[str, dict[str, Option]] = {
     "mac": {},
-    "spoc": {"centre": _Option(bool, False, "true or false")},
-    "gem": {"p": _Option(float, 3.0, "a finite number above 0", lambda value: 0 < value < math.inf)},
+    "spoc": {"centre": Option(bool, False, "true or false")},
+    "gem": {"p": Option(float, 3.0, "a finite number above 0", lambda value: 0 < float(value) < math.inf)},
     "crow": {},
     "rmac": {
-        "levels": _Option(int, 3, "a whole number from 1 to 16", lambda value: 1 <= value <= 16),
-        "include_global": _Option(bool, False, "true or false"),
+        "levels": Option(int, 3, "a whole number from 1 to 16", lambda value: 1 <= int(value) <= 16),
+        "include_global": Option(bool, False, "true or false"),
     },
-    "cam": {"count": _Option(int, 64, "a whole number of at least 1", lambda value: value >= 1)},
+    "cam": {
+        "count": Option(int, 64, "a whole number of at least 1", lambda value: int(value) >= 1),
+        "fixed": Option(
+            str,
+            "",
+            f"class numbers joined by +, as in 12+281+340, each once and at most {MOST_FIXED}",
+            lambda value: _are_classes(str(value)),
+        ),
+    },
 }
+
+
+def _are_classes(text: str) -> bool:
+    numbers = text.split("+")
+    return _CLASSES.fullmatch(text) is not None and len(set(numbers)) == len(numbers) <= MOST_FIXED
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +63,27 @@ class Descriptor:
     def __post_init__(self) -> None:
         if self.name not in OPTIONS:
             raise unknown("descriptor", self.name, OPTIONS)
-        keys = [key for key, _ in self.options]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise InputError(f"option {twice[0]} of {self.name} is given more than once")
-        checked = {key: self._checked(key, value) for key, value in self.options}
-        kept = sorted((key, value) for key, value in checked.items() if value != OPTIONS[self.name][key].default)
-        object.__setattr__(self, "options", tuple(kept))
-
-    def _checked(self, key: str, value: object) -> Value:
-        option = _option(self.name, key)
-        typed: Value | None = None
-        if isinstance(value, bool):
-            typed = value if option.kind is bool else None
-        elif isinstance(value, int | float) and option.kind is not bool and math.isfinite(value):
-            typed = option.kind(value) if option.kind is float or value == int(value) else None
-        if typed is None or not option.fits(typed):
-            raise InputError(f"{key} of {self.name} must be {option.expected}, got {value!r}")
-        return typed
+        object.__setattr__(self, "options", choices.check(self.name, self.options, OPTIONS))
 
     def __str__(self) -> str:
         """The shortest text that `parse_descriptor` reads back as this descriptor."""
-        written = ",".join(f"{key}={_text(value)}" for key, value in self.options)
-        return f"{self.name}:{written}" if written else self.name
+        return choices.write(self.name, self.options)
 
     @property
     def settings(self) -> dict[str, Value]:
         """Every option with its value, defaults included."""
-        return {key: option.default for key, option in OPTIONS[self.name].items()} | dict(self.options)
+        return choices.settings(self.name, self.options, OPTIONS)
 
     @property
     def power(self) -> float:
         """The power of the mean over scales (`fuse_scales`): p for gem, 1 for the others. Radenovic 2018."""
         return float(self.settings["p"]) if self.name == "gem" else 1.0
+
+    @property
+    def fixed_classes(self) -> tuple[int, ...] | None:
+        """The classes of `cam:fixed=12+281`, or None if each image has its own."""
+        text = str(self.settings.get("fixed", ""))
+        return tuple(int(part) for part in text.split("+")) if text else None
 
     def pool(
         self,
@@ -107,11 +101,16 @@ class Descriptor:
 
         Raises InputError if maps is not (B, K, H, W) of floats, or cam lacks a head that fits.
         """
+        import torch
+
         from resight.features.pooling import POOLINGS
 
         given: dict[str, Any] = dict(self.settings)
         if self.name == "cam":
-            given |= {"head_weight": _fitting_head(maps, head_weight), "classes": classes, "logits": logits}
+            given.pop("fixed")
+            if classes is None and self.fixed_classes is not None:
+                classes = torch.tensor(self.fixed_classes)
+            given |= {"head_weight": fitting_head(maps, head_weight), "classes": classes, "logits": logits}
         return POOLINGS[self.name](maps, **given)
 
 
@@ -126,46 +125,11 @@ def parse_descriptor(text: str) -> Descriptor:
     >>> parse_descriptor("rmac:levels=3") == parse_descriptor("rmac")
     True
     """
-    name, colon, rest = text.strip().lower().partition(":")
-    name = name.strip()
-    if name not in OPTIONS:
-        raise unknown("descriptor", name, OPTIONS)
-    pairs = []
-    for part in rest.split(",") if colon else []:
-        key, equals, raw = (piece.strip() for piece in part.partition("="))
-        if not equals or not key:
-            raise InputError(f"expected option=value after '{name}:', got {part.strip()!r} in {text!r}")
-        pairs.append((key, _read(name, key, raw)))
-    return Descriptor(name, tuple(pairs))
+    return Descriptor(*choices.parse("descriptor", text, OPTIONS))
 
 
-def _read(name: str, key: str, raw: str) -> Value:
-    option = _option(name, key)
-    if option.kind is bool and raw in ("true", "false"):
-        return raw == "true"
-    if option.kind is int and re.fullmatch(r"[+-]?[0-9]{1,18}", raw):
-        return int(raw)
-    if option.kind is float and re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", raw):
-        return float(raw)
-    raise InputError(f"{key} of {name} must be {option.expected}, got {raw!r}")
-
-
-def _option(name: str, key: str) -> _Option:
-    known = OPTIONS[name]
-    if not known:
-        raise InputError(f"{name} takes no options, got {key!r}")
-    if key not in known:
-        raise unknown(f"option of {name}", key, known)
-    return known[key]
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value).removesuffix(".0")
-
-
-def _fitting_head(maps: torch.Tensor, head_weight: torch.Tensor | None) -> torch.Tensor:
+def fitting_head(maps: torch.Tensor, head_weight: torch.Tensor | None) -> torch.Tensor:
+    """The head's weight if it is one for these maps. Raises InputError that says what cam needs otherwise."""
     channels = maps.shape[1] if maps.ndim == 4 else None
     if head_weight is None:
         found = "got none"

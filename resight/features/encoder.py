@@ -1,6 +1,7 @@
 """The encoder: an image in, one L2-normalised descriptor out.
 
-image -> fit to size -> normalise -> backbone's feature maps (at several scales) -> pooling -> L2
+image -> fit to size -> normalise -> backbone's feature maps (at several scales) -> pooling -> L2.
+`Encoder.view` stops at the maps, for steps that look at them again (`search.after`).
 """
 
 from __future__ import annotations
@@ -8,19 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resight.errors import InputError, unknown
 from resight.features.config import SMALLEST_SIDE, EncoderConfig
 from resight.features.descriptor import parse_descriptor
+from resight.features.look import Look, box_cells, describe
 from resight.features.multiscale import fuse_scales
+from resight.features.whitening import Whitening
 from resight.images import ImageLike, crop_box, fit, read_image
+from resight.images.frame import Frame, fit_frame
+from resight.images.resize import longest_target
 from resight.models import Backbone
 
 # Forward passes of about four 224 x 224 images stay in the processor's cache: about twice the speed of batches of 32
@@ -28,7 +34,36 @@ from resight.models import Backbone
 CPU_PIXELS_PER_PASS = 4 * 224 * 224
 GPU_PIXELS_PER_PASS = 64 * 224 * 224
 
+BOX_ON = ("pixels", "map")
+PARTED = ("cam", "rmac")  # descriptors that sum vectors of parts
+T = TypeVar("T")
+
 _LOADING = threading.Lock()  # one for all encoders: as a field it would keep them from being copied or pickled
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One image as the network saw it: its look, and where its cells lie in the original.
+
+    look    a batch of one
+    frame   from the original image (or the box that was cut out of it) to the fitted one
+    fitted  (h, w) of the fitted image in pixels
+    shape   (H, W) of the original (or of the box) in pixels
+    """
+
+    look: Look
+    frame: Frame
+    fitted: tuple[int, int]
+    shape: tuple[int, int]
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(h, w) of the map."""
+        return int(self.look.maps.shape[2]), int(self.look.maps.shape[3])
+
+    def crop(self, box: Sequence[float]) -> Look:
+        """The look at a box (x1, y1, x2, y2 in pixels of the original), cut out of the map."""
+        return self.look.crop(box_cells(self.frame.to_fitted(box), self.fitted, self.cells))
 
 
 class Encoder:
@@ -41,15 +76,21 @@ class Encoder:
     (1280,)
     """
 
-    def __init__(self, backbone: str = "tf_efficientnet_lite0", **options: Any) -> None:
+    def __init__(
+        self, backbone: str = "tf_efficientnet_lite0", *, part_whitening: Whitening | None = None, **options: Any
+    ) -> None:
         self.config = EncoderConfig.from_dict({"backbone": backbone, **options})
-        self._descriptor = parse_descriptor(self.config.descriptor)
+        self.descriptor = parse_descriptor(self.config.descriptor)
+        if part_whitening is not None and self.descriptor.name not in PARTED:
+            raise InputError(f"part whitening is for {' and '.join(PARTED)}, which sum vectors of parts; "
+                             f"{self.descriptor.name} does not")  # fmt: skip
+        self.part_whitening = part_whitening
         self._backbone: Backbone | None = None
 
     @staticmethod
-    def from_config(config: EncoderConfig) -> Encoder:
+    def from_config(config: EncoderConfig, part_whitening: Whitening | None = None) -> Encoder:
         """An encoder with this configuration."""
-        return Encoder(**asdict(config))
+        return Encoder(**asdict(config), part_whitening=part_whitening)
 
     def __repr__(self) -> str:
         default = EncoderConfig(backbone="")
@@ -75,7 +116,7 @@ class Encoder:
     def space(self) -> dict[str, Any]:
         """What two vectors must share to be comparable: model, weights hash, preprocessing, pooling, precision."""
         c, p = self.config, self.backbone.preprocessing
-        return {
+        space = {
             "backbone": c.backbone,
             "weights": self.backbone.hash,
             "descriptor": c.descriptor,
@@ -89,11 +130,23 @@ class Encoder:
             "interpolation": p.interpolation,
             "crop": p.crop if c.fit == "crop" else None,
         }
+        if self.descriptor.name == "cam":
+            space["classes"] = "fixed" if self.descriptor.fixed_classes else "logits"
+        if self.part_whitening is not None:
+            space["part_whitening"] = self.part_whitening.key
+        return space
 
     @property
     def key(self) -> str:
         """16 hex digits that name the embedding space."""
         return hashlib.sha256(json.dumps(self.space, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def seen_key(self) -> str:
+        """16 hex digits that name what the network sees at scale 1, whatever is made of it: for keeping maps."""
+        made_of_it = ("descriptor", "scales", "part_whitening", "classes")
+        seen = {key: value for key, value in self.space.items() if key not in made_of_it}
+        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
     def dim(self) -> int:
@@ -109,20 +162,65 @@ class Encoder:
             small = np.pad(small, ((0, short[0]), (0, short[1]), (0, 0)), mode="edge")
         return small
 
-    def encode(self, image: ImageLike, *, box: Sequence[float] | None = None) -> NDArray[np.float32]:
+    def encode(
+        self, image: ImageLike, *, box: Sequence[float] | None = None, box_on: str = "pixels"
+    ) -> NDArray[np.float32]:
         """The descriptor of one image.
 
-        image: path, (H, W, 3) uint8 array or Pillow image
-        box:   x1, y1, x2, y2 in pixels: describe this part only
-        ->     (D,)  float32, unit length
+        image:  path, (H, W, 3) uint8 array or Pillow image
+        box:    x1, y1, x2, y2 in pixels: describe this part only
+        box_on: "pixels": the box is cut out, then fitted and described (the revisited protocol); "map": the whole image
+                is seen and the box is cut out of the feature map, the classes of cam coming from the cut-out image
+                (Jimenez 2017)
+        ->      (D,)  float32, unit length
 
         Raises ImageError if the image cannot be read, InputError for a box outside it.
         """
+        check_box_on(box_on)
+        if box is not None and box_on == "map":
+            vector: NDArray[np.float32] = self.describe(self.view(image, box=box, box_on=box_on).look)[0]
+            return vector
         pixels = read_image(image)
         if box is not None:
             pixels = crop_box(pixels, box)
         result: NDArray[np.float32] = self.encode_fitted([self.fit(pixels)])[0]
         return result
+
+    def view(self, image: ImageLike, *, box: Sequence[float] | None = None, box_on: str = "pixels") -> View:
+        """What the network sees in an image or a part of it, at scale 1; arguments as in `encode`."""
+        check_box_on(box_on)
+        if self.config.scales != (1.0,):
+            raise InputError(f"maps are looked at again at one scale only, this encoder has {list(self.config.scales)}")
+        pixels = read_image(image)
+        part = pixels if box is None else crop_box(pixels, box)
+        if box is None or box_on == "pixels":
+            return self._view(part)
+        whole = self._view(pixels)
+        look = whole.crop(box)
+        if self.descriptor.name == "cam":
+            look = replace(look, logits=self._view(part).look.logits)
+        return replace(whole, look=look)
+
+    def _view(self, pixels: NDArray[np.uint8]) -> View:
+        fitted, shape = self.fit(pixels), (pixels.shape[0], pixels.shape[1])
+        return View(self.look_fitted([fitted])[0], self.frame(shape), (fitted.shape[0], fitted.shape[1]), shape)
+
+    def frame(self, shape: tuple[int, ...]) -> Frame:
+        """Where places of an image of (H, W) = shape lie in what `fit` makes of it."""
+        p = self.backbone.preprocessing
+        return fit_frame((shape[0], shape[1]), self.size, self.config.fit, p.crop)
+
+    def fitted_size(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """(h, w) in pixels of what `fit` makes of an image of (H, W) = shape."""
+        sides = longest_target((shape[0], shape[1]), self.size) if self.config.fit == "longest" else (self.size,) * 2
+        return max(sides[0], SMALLEST_SIDE), max(sides[1], SMALLEST_SIDE)
+
+    def describe(self, look: Look, classes: torch.Tensor | None = None) -> NDArray[np.float32]:
+        """(B, D) descriptors of what was looked at; classes as in `features.look.parts`."""
+        with torch.inference_mode():
+            vectors = describe(look, self.descriptor, classes=classes, part_whitening=self.part_whitening)
+            array: NDArray[np.float32] = vectors.float().cpu().numpy()
+            return array
 
     def encode_many(self, images: Iterable[ImageLike]) -> NDArray[np.float32]:
         """Descriptors of many images, (N, D); the first unreadable one raises. For folders use `Collection.add`."""
@@ -133,40 +231,66 @@ class Encoder:
             if result.error is not None:
                 raise result.error
             vectors.append(result.vector)
-        return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)  # type: ignore[arg-type]
+        return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)
 
     def encode_fitted(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Descriptors of images that `fit` has prepared, of any mix of shapes: list of (h, w, 3) -> (N, D)."""
         if not images:
             return np.empty((0, self.dim), np.float32)
+        return np.stack(self._in_batches(images, self.forward))
+
+    def look_fitted(self, images: Sequence[NDArray[np.uint8]]) -> list[Look]:
+        """The looks at images that `fit` has prepared, one for each."""
+
+        def run(pixels: torch.Tensor) -> list[Look]:
+            with torch.inference_mode():
+                look = self._look(self.backbone.normalise(pixels), head=True)
+                return [look[i] for i in range(len(look))]
+
+        return self._in_batches(images, run)
+
+    def _in_batches(self, images: Sequence[NDArray[np.uint8]], run: Callable[[torch.Tensor], Iterable[T]]) -> list[T]:
+        """`run` on batches of images of one shape, (B, 3, H, W) uint8, as large as the processor likes them."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, image in enumerate(images):
             groups.setdefault(image.shape, []).append(i)
-        found: list[NDArray[np.float32] | None] = [None] * len(images)
+        found: dict[int, T] = {}
         for shape, places in groups.items():
             room = CPU_PIXELS_PER_PASS if self.backbone.device.type == "cpu" else GPU_PIXELS_PER_PASS
             step = max(1, room // (shape[0] * shape[1]))
             for start in range(0, len(places), step):
                 part = places[start : start + step]
                 pixels = torch.from_numpy(np.stack([images[i] for i in part])).permute(0, 3, 1, 2)
-                for i, vector in zip(part, self.forward(pixels), strict=True):
-                    found[i] = vector
-        return np.stack(found)  # type: ignore[arg-type]
+                found.update(zip(part, run(pixels), strict=True))
+        return [found[i] for i in range(len(images))]
 
     def forward(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """(B, 3, H, W) uint8, all of one shape -> (B, D) float32."""
         with torch.inference_mode():
             inputs = self.backbone.normalise(pixels)
-            weight = self.backbone.head_weight if self._descriptor.name == "cam" else None
             vectors = []
             for scale in self.config.scales:
                 seen = inputs
                 if scale != 1:
                     sides = [max(SMALLEST_SIDE, round(side * scale)) for side in inputs.shape[-2:]]
                     seen = torch.nn.functional.interpolate(inputs, sides, mode="bilinear", align_corners=False)
-                vectors.append(self._descriptor.pool(self.backbone.maps(seen, self.config.stage), weight).float())
+                look = self._look(seen, head=self.descriptor.name == "cam")
+                vectors.append(describe(look, self.descriptor, part_whitening=self.part_whitening).float())
             vector = vectors[0]
             if len(vectors) > 1:
-                vector = fuse_scales(torch.stack(vectors), self._descriptor.power)
+                vector = fuse_scales(torch.stack(vectors), self.descriptor.power)
             array: NDArray[np.float32] = vector.cpu().numpy()
             return array
+
+    def _look(self, inputs: torch.Tensor, head: bool) -> Look:
+        maps, source = self.backbone.look(inputs, self.config.stage, source=head)
+        weight, bias = (self.backbone.head_weight, self.backbone.head_bias) if head else (None, None)
+        if source is None or weight is None or bias is None:
+            return Look(maps)
+        return Look(maps, source, weight, source.float().mean((2, 3)) @ weight.T + bias)
+
+
+def check_box_on(box_on: str) -> None:
+    """Raises InputError unless it is one of BOX_ON."""
+    if box_on not in BOX_ON:
+        raise unknown("place of a box", box_on, BOX_ON)

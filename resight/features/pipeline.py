@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class Encoded(Generic[T]):
     """One result of the stream: the item, and its vector (D,) or the error. Both None: `load` had nothing to encode."""
 
     item: T
-    vector: NDArray[np.float32] | None = None
+    vector: Any = None
     error: ImageError | None = None
 
 
@@ -43,11 +43,17 @@ def cores() -> int:
 
 
 def encode_stream(
-    encoder: Encoder, items: Iterable[T], load: Callable[[T], NDArray[np.uint8] | None], *, workers: int | None = None
+    encoder: Encoder,
+    items: Iterable[T],
+    load: Callable[[T], NDArray[np.uint8] | None],
+    *,
+    run: Callable[[list[Fitted]], Sequence[Any] | NDArray[np.float32]] | None = None,
+    workers: int | None = None,
 ) -> Iterator[Encoded[T]]:
     """Yield one `Encoded` per item, in order, with a bounded number of images in memory.
 
     load: item -> (H, W, 3) uint8, or None if there is nothing to encode; raises ImageError if it cannot be read
+    run:  what is made of fitted images, one thing for each; default `encoder.encode_fitted`, their vectors
 
     Any other error of `items` or `load` ends the stream and is raised here. Raises InputError if workers is below 1.
     """
@@ -72,7 +78,7 @@ def encode_stream(
 
     def finish(ready: list[Encoded[T] | tuple[T, Fitted]]) -> list[Encoded[T]]:
         fitted = [entry[1] for entry in ready if isinstance(entry, tuple)]
-        vectors = iter(encoder.encode_fitted(fitted) if fitted else ())
+        vectors = iter((run or encoder.encode_fitted)(fitted) if fitted else ())
         return [Encoded(entry[0], next(vectors)) if isinstance(entry, tuple) else entry for entry in ready]
 
     def both(chunk: list[T]) -> list[Encoded[T]]:

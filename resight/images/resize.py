@@ -112,24 +112,40 @@ def _squash(image: NDArray[np.uint8], size: int, interpolation: str, crop: float
     return resize(image, (size, size), interpolation)
 
 
-def _crop(image: NDArray[np.uint8], size: int, interpolation: str, crop: float) -> NDArray[np.uint8]:
-    short = min(image.shape[:2])
+def crop_target(shape: tuple[int, int], size: int, crop: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """For the fit "crop" of an image of (H, W) = shape: what is cut out of its centre, and what that is scaled to.
+
+    >>> crop_target((100, 400), 210, 0.875)
+    ((100, 400), (240, 960))
+    """
+    short = min(shape)
     # A 1 x 10000 strip scaled whole would need gigabytes, of which the crop keeps a thousandth.
-    height, width = (min(side, short * _LONGEST_RATIO) for side in image.shape[:2])
-    image = _centre(image, height, width)
+    height, width = (min(side, short * _LONGEST_RATIO) for side in shape)
     scaled = max(size, math.floor(size / crop))
     # As torchvision's Resize(int): the long side is cut off, not rounded.
-    target = (scaled * height // short, scaled * width // short)
-    return _centre(resize(image, target, interpolation), size, size)
+    return (height, width), (scaled * height // short, scaled * width // short)
+
+
+def _crop(image: NDArray[np.uint8], size: int, interpolation: str, crop: float) -> NDArray[np.uint8]:
+    (height, width), target = crop_target((image.shape[0], image.shape[1]), size, crop)
+    return _centre(resize(_centre(image, height, width), target, interpolation), size, size)
+
+
+def longest_target(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """(h, w) of the fit "longest" of an image of (H, W) = shape: never enlarged.
+
+    >>> longest_target((30, 60), 20)
+    (10, 20)
+    """
+    longest = max(shape)
+    if longest <= size:
+        return shape
+    height, width = (max(1, (2 * side * size + longest) // (2 * longest)) for side in shape)
+    return height, width
 
 
 def _longest(image: NDArray[np.uint8], size: int, interpolation: str, crop: float) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    longest = max(height, width)
-    if longest <= size:
-        return image.copy(order="C")
-    target = [max(1, (2 * side * size + longest) // (2 * longest)) for side in (height, width)]
-    return resize(image, (target[0], target[1]), interpolation)
+    return resize(image, longest_target((image.shape[0], image.shape[1]), size), interpolation)
 
 
 FITS: dict[str, Callable[[NDArray[np.uint8], int, str, float], NDArray[np.uint8]]] = {

@@ -1,6 +1,7 @@
-"""Scores of rankings: average precision, precision and recall at k, leave-one-out over a labelled set."""
+"""Scores of rankings: average precision, precision and recall at k, labelled sets, published protocols, comparisons."""
 
 from resight.measure.average_precision import RULES, average_precision, positive_ranks
+from resight.measure.protocols import ProtocolScores, RankingScorer, name_index, score_rankings
 from resight.measure.retrieval import (
     RetrievalScores,
     bootstrap_interval,
@@ -10,16 +11,26 @@ from resight.measure.retrieval import (
     recall_at,
     revisited_precision_at,
 )
+from resight.measure.runs import Run, RunQuery, Shown, load_run, run_files
 
 __all__ = [
     "RULES",
+    "ProtocolScores",
+    "RankingScorer",
     "RetrievalScores",
+    "Run",
+    "RunQuery",
+    "Shown",
     "average_precision",
     "bootstrap_interval",
     "coverage_at",
     "evaluate_labels",
+    "load_run",
+    "name_index",
     "positive_ranks",
     "precision_at",
     "recall_at",
     "revisited_precision_at",
+    "run_files",
+    "score_rankings",
 ]

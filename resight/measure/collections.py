@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from resight.errors import InputError
-from resight.images import read_labels
+from resight.images import Truth, read_labels, truth_from_labels
+from resight.measure.leaks import refuse_leak, whitening_text
 from resight.measure.retrieval import RetrievalScores, evaluate_labels
-from resight.search import Collection
+from resight.search import Collection, Item
 
 
 @dataclass(frozen=True)
@@ -41,21 +43,11 @@ def evaluate(
     Raises InputError if the collection's whitening was fitted on the images it is evaluated on (unless `allow_leak`),
     if no image has a label, or if all have the same.
     """
-    whitening = photos.whitening
-    leak = whitening is not None and whitening.fitted_on == "itself"
-    if leak and not allow_leak:
-        raise InputError(
-            f"the whitening of {photos.path.name} was fitted on the very images to be evaluated; fit it on others "
-            "(resight index --whiten N --whiten-from OTHER) or say --allow-leak to report the score with that remark"
-        )
+    leak = refuse_leak(photos, allow_leak)
     items, vectors = photos.vectors()
     if not items:
         raise InputError(f"{photos.path.name} is empty: nothing to measure")
-    if labels == "stored":
-        found = [item.label for item in items]
-    else:
-        label_of = read_labels(labels)
-        found = [label_of(Path(item.path)) for item in items]
+    found = labels_of(items, labels)
     rows = [i for i, label in enumerate(found) if label is not None]
     if not rows:
         raise InputError(f"none of the {len(items):,} images in {photos.path.name} has a label in {labels!r}")
@@ -71,13 +63,28 @@ def evaluate(
         "size": config.size or "native",
         "fit": config.fit,
         "scales": list(config.scales),
-        "whitening": f"{whitening.projection.shape[1]} dimensions, fitted on {whitening.fitted_on}" if whitening else
-        "none",
+        "whitening": whitening_text(photos),
         "leak": leak,
     }  # fmt: skip
     return Evaluation(
         scores, len(items) - len(rows), protocol, tuple(items[i].path for i in rows), tuple(str(found[i]) for i in rows)
     )
+
+
+def labels_of(items: Sequence[Item], labels: str) -> list[str | None]:
+    """The label of each image: "folder", "stored" or "csv:FILE", as in `evaluate`; None for one without."""
+    if labels == "stored":
+        return [item.label for item in items]
+    label_of = read_labels(labels)
+    return [label_of(Path(item.path)) for item in items]
+
+
+def labelled_truth(items: Sequence[Item], labels: str) -> Truth:
+    """The labels as a ground truth, for `evaluate_truth`; a query's name is its path below what all have in common."""
+    paths = [item.path for item in items]
+    truth = truth_from_labels(paths, labels_of(items, labels))
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return replace(truth, queries=tuple(replace(q, name=os.path.relpath(q.image, root)) for q in truth.queries))
 
 
 def per_query_csv(evaluation: Evaluation) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 
 from resight.errors import InputError, WorkError, unknown
 from resight.models.folding import fold_batch_norm
+from resight.models.keras import KERAS_SUFFIXES, keras_state
 from resight.models.preprocessing import Preprocessing
 from resight.models.weights import (
     PACKAGED,
@@ -67,20 +68,38 @@ class Backbone:
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, weights={self.weights!r}, hash={self.hash}, device={self.device})"
 
+    def _head(self) -> nn.Linear | nn.Conv2d | None:
+        model: Any = self.model
+        if getattr(model, "global_pool", None) in ("token", "map"):
+            return None
+        head = model.get_classifier()
+        if isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1):
+            width = head.in_channels
+        elif isinstance(head, nn.Linear):
+            width = head.in_features
+        else:
+            return None
+        between = getattr(getattr(model, "head", None), "norm", None)  # ConvNeXt's stands after the pooling
+        straight = between is None or isinstance(between, nn.Identity)
+        return head if straight and width == getattr(model, "num_features", width) else None
+
     @property
     def head_weight(self) -> torch.Tensor | None:
         """(C, K) float32 weights of a pooled + linear head, or None if the head is something else.
 
-        A head on a class token or on attention pooling is something else: it never sees the mean of the map.
+        A head on a class token or on attention pooling is something else: it never sees the mean of the map. So is a
+        head behind further layers (VGG, MobileNetV3) or a normalisation of the mean (ConvNeXt).
         """
-        if getattr(self.model, "global_pool", None) in ("token", "map"):
+        head = self._head()
+        return None if head is None else head.weight.detach().float().flatten(1)
+
+    @property
+    def head_bias(self) -> torch.Tensor | None:
+        """(C,) float32 biases of the head that `head_weight` gives (zeros if it has none), or None."""
+        head = self._head()
+        if head is None:
             return None
-        head: Any = self.model.get_classifier()  # type: ignore[operator]
-        if isinstance(head, nn.Linear):
-            return head.weight.detach().float()
-        if isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1):
-            return head.weight.detach().float().flatten(1)
-        return None
+        return head.weight.new_zeros(len(head.weight)).float() if head.bias is None else head.bias.detach().float()
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) uint8 -> the network's input on its device."""
@@ -96,12 +115,36 @@ class Backbone:
         Raises InputError for a stage that the network does not have, or an input size it cannot take; WorkError if
         the network fails (out of memory, say).
         """
+        return self.look(inputs, stage)[0]
+
+    def look(
+        self, inputs: torch.Tensor, stage: int | None = None, source: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Feature maps and, if `source`, also the last map, which the linear head pools: in one forward pass.
+
+        inputs: (B, 3, H, W)  normalised
+        stage:  as in `maps`
+        ->      (B, K, h, w) what `maps` gives, and (B, K', h', w') or None: the map of which the mean over places times
+                `head_weight`, plus `head_bias`, is the logits. None if not asked for, or if there is no such head.
+
+        Raises what `maps` raises.
+        """
         try:
-            return self._last(inputs) if stage is None else self._stage(inputs, stage)
+            return self._look(inputs, stage, source and self._head() is not None)
         except (AssertionError, IndexError, AttributeError) as error:
             raise InputError(self._failure(inputs, stage, error)) from error
         except RuntimeError as error:
             raise WorkError(self._failure(inputs, stage, error)) from error
+
+    def _look(self, inputs: torch.Tensor, stage: int | None, source: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if stage is None:
+            last = self._last(inputs)
+            return last, last if source else None
+        if not source:
+            return self._stage(inputs, stage), None
+        model: Any = self.model
+        end, found = model.forward_intermediates(inputs, indices=[stage], output_fmt="NCHW")
+        return cast(torch.Tensor, found[0]), self._grid(end, inputs)
 
     def _failure(self, inputs: torch.Tensor, stage: int | None, error: Exception) -> str:
         first = (str(error) or type(error).__name__).splitlines()[0]
@@ -147,6 +190,9 @@ def build(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
     """The network with its weights, and the preprocessing that belongs to them."""
     import timm
 
+    from resight.models import vgg_cam  # loads timm
+
+    vgg_cam.register()
     if not timm.is_model(name):
         raise unknown("backbone", name, timm.list_models())
     if weights == "hub":
@@ -178,8 +224,8 @@ def _untrained(name: str, **options: Any) -> Any:
 
 
 def _from_file(name: str, file: Path) -> tuple[nn.Module, Preprocessing]:
-    raw = read_state(file)
     model = _untrained(name)
+    raw = keras_state(file, model) if file.suffix.lower() in KERAS_SUFFIXES else read_state(file)
     state = adapt_keys(raw, model)
     head = str(model.pretrained_cfg.get("classifier", "")) + ".weight"
     own = model.state_dict()

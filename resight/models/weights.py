@@ -3,7 +3,7 @@
 Four words for `weights`:
     "package"  a PyPI package that carries the file (default; works offline)
     "hub"      timm's published weights (downloads once)
-    PATH       a local .pth / .pt / .safetensors file
+    PATH       a local .pth / .pt / .safetensors file; for vgg16_cam also Keras .h5 (resight.models.keras)
     "random"   random numbers from a fixed seed: for tests and ablations, never chosen silently
 """
 
@@ -82,11 +82,8 @@ def check_digest(file: Path, start: str) -> None:
         raise WorkError(f"weights {file} are damaged (sha256 {digest[:8]}, expected {start}): reinstall the package")
 
 
-def read_state(file: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
-    """The tensors in a weights file; pickles are read with weights_only, so no code in them can run.
-
-    Raises InputError if it is missing or holds no tensors, WorkError if it is damaged or not a weights file.
-    """
+def weights_path(file: str | os.PathLike[str]) -> Path:
+    """The path of a weights file, "~" resolved. Raises InputError if it is no file, WorkError if it is too large."""
     path = Path(file)
     try:
         path = path.expanduser()
@@ -97,6 +94,15 @@ def read_state(file: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         raise InputError(f"weights file {str(path)!r} does not exist (give a file, 'package', 'hub' or 'random')")
     if size > MAX_WEIGHT_BYTES:
         raise WorkError(f"weights file {path} is larger than {MAX_WEIGHT_BYTES >> 30} GiB")
+    return path
+
+
+def read_state(file: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """The tensors in a weights file; pickles are read with weights_only, so no code in them can run.
+
+    Raises InputError if it is missing or holds no tensors, WorkError if it is damaged or not a weights file.
+    """
+    path = weights_path(file)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -165,7 +171,10 @@ def adapt_keys(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, to
 
 
 def load_state(model: nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
-    """Strict load. Raises InputError naming the first keys that are missing, unexpected or of another shape."""
+    """Strict load. Raises InputError naming the first keys that are missing, unexpected or of another shape.
+
+    A model with a method `why_not(state)` may add what to do about it.
+    """
     own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     given = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     missing = [k for k in own if k not in given]
@@ -183,7 +192,9 @@ def load_state(model: nn.Module, state: dict[str, torch.Tensor], source: str) ->
         key = shapes[0]
         parts.append(f"{len(shapes)} of another shape (first {key!r}: {list(given[key].shape)}, "
                      f"expected {list(own[key].shape)})")  # fmt: skip
-    raise InputError(f"weights {source} do not fit the backbone: {'; '.join(parts)}")
+    why_not: Any = getattr(model, "why_not", None)
+    advice = why_not(given) if missing and why_not else ""
+    raise InputError(f"weights {source} do not fit the backbone: {advice or '; '.join(parts)}")
 
 
 def weights_hash(model: nn.Module) -> str:

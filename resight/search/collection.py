@@ -6,8 +6,8 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,21 @@ from resight._version import __version__
 from resight.errors import ImageError, InputError, WorkError
 from resight.features.config import EncoderConfig
 from resight.features.encoder import Encoder
-from resight.features.whitening import Whitening, pca_whitening
-from resight.images import ImageLike, list_images
+from resight.features.whitening import Whitening
+from resight.images import list_images
 from resight.search import adding
 from resight.search.adding import AddReport, Progress
+from resight.search.after import After, Step, make_acts, parse_step
+from resight.search.asking import Query, as_ranking, describe_query
+from resight.search.database import Database, StoredDatabase, stored_vectors
 from resight.search.embedded import RECORDS_FILE, EmbeddedStore, create_store, is_free
+from resight.search.fitting import fit_whitening
+from resight.search.kept_maps import MAPS_FILE, KeptMaps
 from resight.search.ranking import Ranking
-from resight.search.store import Item, Store, Where, sample_vectors
+from resight.search.store import Item, Store, Where
 from resight.search.syncing import SyncReport, missing_sources, sync
-
-WHITENING_SAMPLE = 50_000
-Query = ImageLike | int
+from resight.search.upkeep import described_more, facts, forget_sources, ids_matching, remember_source
+from resight.search.views import Views
 
 
 class Collection:
@@ -50,6 +54,7 @@ class Collection:
         blob = store.meta("whitening")
         self.whitening = Whitening.from_bytes(blob) if blob else None
         store.whiten(self.whitening)
+        self._kept: KeptMaps | None = None
 
     @staticmethod
     def create(path: str | os.PathLike[str], encoder: Encoder | None = None) -> Collection:
@@ -69,6 +74,8 @@ class Collection:
             "encoder_space": json.dumps(encoder.space).encode(), "made_by": f"resight {__version__}".encode(),
             "sources": b"[]",
         }  # fmt: skip
+        if encoder.part_whitening is not None:
+            meta["part_whitening"] = encoder.part_whitening.to_bytes()
         return Collection(folder, create_store(folder, meta), encoder)
 
     @staticmethod
@@ -106,6 +113,8 @@ class Collection:
 
     def close(self) -> None:
         """Save the derived index and close the files."""
+        if self._kept is not None:
+            self._kept.close()
         self.store.close()
 
     @property
@@ -117,17 +126,31 @@ class Collection:
             raise WorkError(f"{str(self.path)!r}: its encoder's record is damaged ({error})") from error
 
     @property
+    def encoder_space(self) -> dict[str, Any]:
+        """What two vectors must share to be comparable, as recorded when it was made: `Encoder.space`."""
+        return dict(json.loads(self.store.meta("encoder_space") or b"{}"))
+
+    @property
+    def part_whitening(self) -> Whitening | None:
+        """The whitening of class vectors or regions that its encoder uses, if any."""
+        blob = self.store.meta("part_whitening")
+        return Whitening.from_bytes(blob) if blob else None
+
+    @property
     def encoder(self) -> Encoder:
         """The encoder of this collection. Raises WorkError if its weights are not the recorded ones."""
         if self._encoder is None:
-            self._encoder = Encoder.from_config(self.config)
+            self._encoder = Encoder.from_config(self.config, self.part_whitening)
         if not self._checked:
             self._check(self._encoder, WorkError)
         return self._encoder
 
+    def _lazy(self) -> Encoder:
+        return self.encoder
+
     def _check(self, encoder: Encoder, kind: type[InputError] | type[WorkError]) -> None:
         if encoder.key != self.space:
-            mine = json.loads(self.store.meta("encoder_space") or b"{}")
+            mine = self.encoder_space
             theirs = json.loads(json.dumps(encoder.space))
             apart = [f"{k}: {mine.get(k)} here, {v} given" for k, v in theirs.items() if mine.get(k) != v]
             raise kind(f"{str(self.path)!r} holds vectors of another embedding space ({'; '.join(apart[:3])}): "
@@ -152,8 +175,17 @@ class Collection:
         listings = list_images(source, labels=labels, ignored=ignored)
         sources = [source] if isinstance(source, (str, os.PathLike)) else []
         if sources:
-            self._remember(str(sources[0]), labels)
-        return adding.add(self.store, self.encoder, listings, ignored, progress)
+            remember_source(self.store, str(sources[0]), labels)
+        report = adding.add(self.store, self.encoder, listings, ignored, progress)
+        if report.encoded:
+            self.store.change_meta("described", lambda value: described_more(value, report))
+        return report
+
+    @property
+    def seconds_per_image(self) -> float | None:
+        """What reading, describing and storing an image took, on average over all calls of `add` that were finished."""
+        images, seconds = json.loads(self.store.meta("described") or b"[0, 0]")
+        return seconds / images if images else None
 
     def add_vectors(
         self, paths: Sequence[str], vectors: NDArray[np.float32], *, labels: Sequence[str | None] | None = None
@@ -175,7 +207,7 @@ class Collection:
             raise WorkError(f"{missing[0]!r} is missing (an unplugged disk?): nothing was changed; to forget its "
                             "images use `resight sync --forget-missing`")  # fmt: skip
         if missing:
-            self._change_sources(lambda known: {name: how for name, how in known.items() if name not in missing})
+            forget_sources(self.store, missing)
         return sync(self.store, self.encoder, self.sources, progress)
 
     def remove(
@@ -187,25 +219,8 @@ class Collection:
         back with the next `add` or `sync` of that folder.
         Raises InputError, with nothing removed, if a path is not in the collection.
         """
-        wanted = Where(label=label, path=pattern)
-        if isinstance(paths, (str, os.PathLike)):
-            paths = [paths]
-        listed = [self._below(path) for path in paths]
-        ids = set().union(*listed) if listed else set()
-        if wanted != Where():
-            matching = {item.id for item in self.store.scan(wanted)}
-            ids = ids & matching if listed else matching
+        ids = ids_matching(self.store, paths, Where(label=label, path=pattern), self.path.name)
         return self.store.remove(sorted(ids)) if ids else 0
-
-    def _below(self, path: str | os.PathLike[str]) -> set[int]:
-        """Ids of the image at a path, or of those below it."""
-        absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))
-        below = Where(path=_escape(absolute.rstrip("/")) + "/*")
-        found = {item.id for item in self.store.find([absolute]).values()}
-        found = found or {item.id for item in self.store.scan(below)}
-        if not found:
-            raise InputError(f"{str(path)!r} is not in {self.path.name}, nor is anything below it")
-        return found
 
     def get(self, ids: Sequence[int], *, vectors: bool = False) -> list[Item]:
         """Items by id, in that order."""
@@ -215,14 +230,9 @@ class Collection:
         """Matching items in order of id; `status` "ok" or "failed"."""
         return self.store.scan(Where(label=label, path=path, status=status))
 
-    def vectors(self) -> tuple[list[Item], NDArray[np.float32]]:
-        """Every good item and its search vector (N, d), whitened if the collection is."""
-        items, raw = [], []
-        for item in self.store.scan(Where(status="ok"), vectors=True):
-            items.append(item)
-            raw.append(item.vector)
-        matrix = np.stack(raw) if raw else np.empty((0, self.dim), np.float32)  # type: ignore[arg-type]
-        return items, self.whitening.apply(matrix) if self.whitening else matrix
+    def vectors(self, where: Where | None = None) -> tuple[list[Item], NDArray[np.float32]]:
+        """Every good item that matches and its search vector (N, d), whitened if the collection is; in order of id."""
+        return stored_vectors(self.store, self.whitening, where or Where())
 
     @property
     def dim(self) -> int:
@@ -239,34 +249,56 @@ class Collection:
         """Folders, globs and CSV lists that were added, and how their images were labelled."""
         return dict(json.loads(self.store.meta("sources") or b"[]"))
 
-    def _remember(self, source: str, labels: str) -> None:
-        name = os.path.abspath(os.path.expanduser(source))
-        if Path(name).is_file() and not name.lower().endswith(".csv"):
-            return  # a single image: sync looks after it by its own row
-        if self.sources.get(name) != labels:
-            self._change_sources(lambda known: {**known, name: labels})
-
-    def _change_sources(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
-        def rewrite(value: bytes | None) -> bytes:
-            return json.dumps(sorted(change(dict(json.loads(value or b"[]"))).items())).encode()
-
-        self.store.change_meta("sources", rewrite)
-
     def search(
         self,
         query: Query,
         k: int = 20,
         *,
         box: Sequence[float] | None = None,
+        box_on: str = "pixels",
         label: str | None = None,
         path: str | None = None,
+        then: Sequence[str] = (),
+        budget: float | None = None,
     ) -> Ranking:
         """The k images most like `query`: a path, (H, W, 3) uint8 array, Pillow image, or the id of a stored image.
 
-        box:   x1, y1, x2, y2 in pixels of the query: search for this part
+        box:    x1, y1, x2, y2 in pixels of the query: search for this part;  box_on: as in `Encoder.encode`
         label, path:  only among images with this label / whose path matches this glob (exact, whatever the size)
+        then:   steps after the search, such as ["alpha-qe:k=10", "cam-regions:top=50"]; see `after`
+        budget: seconds for these steps; what did not fit is said in `Ranking.steps`
         """
-        return self.search_many([query], k, boxes=[box], label=label, path=path)[0]
+        after = self.after(then, label=label, path=path, budget=budget) if then else None
+        return self.search_many([query], k, boxes=[box], box_on=box_on, label=label, path=path, after=after)[0]
+
+    def after(
+        self,
+        steps: Sequence[str | Step] | str,
+        *,
+        label: str | None = None,
+        path: str | None = None,
+        budget: float | None = None,
+        database: Database | None = None,
+    ) -> After:
+        """Steps after a search, as one function Ranking -> Ranking, for the collection as it is now.
+
+        steps:    texts such as "alpha-qe:k=10,alpha=3", in order; the names are those of `resight.search.after.STEPS`
+        label, path, budget: as in `search`
+        database: the images that are searched, instead of those with this label and path
+
+        Raises InputError for an unknown step or option, or a step that this collection's encoder cannot take.
+        """
+        chosen = [parse_step(step) for step in ([steps] if isinstance(steps, (str, Step)) else steps)]
+        searched = database or StoredDatabase(self.store, self.whitening, Where(label=label, path=path))
+        return After(chosen, make_acts(chosen, searched, self._views()), budget)
+
+    def _views(self) -> Views:
+        def kept() -> KeptMaps:
+            if self._kept is None:
+                self._kept = KeptMaps(self.path / MAPS_FILE, self.encoder.seen_key)
+            return self._kept
+
+        return Views(self.store, encoder=self._lazy, whitening=self.whitening, kept=kept)
 
     def search_many(
         self,
@@ -274,12 +306,15 @@ class Collection:
         k: int = 20,
         *,
         boxes: Sequence[Sequence[float] | None] | None = None,
+        box_on: str = "pixels",
         label: str | None = None,
         path: str | None = None,
+        after: After | None = None,
         failed: list[ImageError] | None = None,
     ) -> list[Ranking]:
         """`search` for several queries at once: one matrix product for all.
 
+        after:  steps made ready by `after`, taken for each query by itself
         failed: if given, queries that cannot be read are left out and their errors put here, instead of raised
         """
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
@@ -292,15 +327,25 @@ class Collection:
         read: list[tuple[Query, Sequence[float] | None, NDArray[np.float32]]] = []
         for query, region in zip(queries, regions):
             try:
-                read.append((query, region, self._vector(query, region)))
+                read.append((query, region, describe_query(self.store, self._lazy, query, region, box_on)))
             except ImageError as error:
                 if failed is None:
                     raise
                 failed.append(error)
         if not read:
             return []
-        found, scores = self.search_vectors(np.stack([v for _, _, v in read]), k, label=label, path=path)
-        return [self._ranking(q, b, i, line) for (q, b, _), i, line in zip(read, found, scores)]
+        raw = np.stack([v for _, _, v in read])
+        depth = max(k, min(after.depth, len(self))) if after is not None else k
+        found, scores = self.search_vectors(raw, depth, label=label, path=path)
+        vectors = self.whitening.apply(raw) if self.whitening else raw
+        rankings = [
+            replace(as_ranking(self.store, q, b, i, line), vector=vector, box_on=box_on)
+            for (q, b, _), i, line, vector in zip(read, found, scores, vectors)
+        ]
+        if after is None:
+            return rankings
+        after.prepare()
+        return [ranking.take(range(min(k, len(ranking)))) for ranking in map(after, rankings)]
 
     def search_vectors(
         self, vectors: NDArray[np.float32], k: int = 20, *, label: str | None = None, path: str | None = None
@@ -315,39 +360,11 @@ class Collection:
             vectors = self.whitening.apply(vectors)
         return self.store.search(vectors, min(k, max(len(self), 1)), Where(label=label, path=path))
 
-    def _vector(self, query: Query, box: Sequence[float] | None) -> NDArray[np.float32]:
-        if isinstance(query, bool):
-            raise InputError(f"a query is a path, an array, a Pillow image or an id, got {query}")
-        if isinstance(query, (int, np.integer)):
-            item = self.store.get([int(query)], vectors=True)[0]
-            if item.vector is None:
-                raise InputError(f"image {query} ({item.path}) could not be read, so it cannot be searched for")
-            if box is None:
-                return item.vector
-            query = item.path
-        return self.encoder.encode(query, box=box)
-
-    def _ranking(
-        self, query: Query, box: Sequence[float] | None, ids: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> Ranking:
-        image: ImageLike
-        if isinstance(query, (int, np.integer)):
-            image = name = self.store.get([int(query)])[0].path
-        else:
-            image = query
-            name = os.fspath(query) if isinstance(query, (str, os.PathLike)) else "image"
-        keep = ids >= 0
-        items = self.store.get(ids[keep].tolist())
-        region = (float(box[0]), float(box[1]), float(box[2]), float(box[3])) if box is not None else None
-        return Ranking(
-            ids=ids[keep], paths=tuple(i.path for i in items), scores=scores[keep].astype(np.float32),
-            labels=tuple(i.label for i in items), query=name, box=region, image=image,
-        )  # fmt: skip
-
-    def whiten(self, dim: int | None = None, *, fitted_on: Collection | None = None) -> Whitening:
-        """Fit PCA-whitening and search in its space from now on; later images use the same one.
+    def whiten(self, dim: int | None = None, *, how: str = "pca", fitted_on: Collection | None = None) -> Whitening:
+        """Fit whitening and search in its space from now on; later images use the same one.
 
         dim:        length of the whitened vectors; None: all that the sample supports, at most D
+        how:        "pca", or "learned" from pairs of images with the same label
         fitted_on:  fit on another collection's images (the honest choice before an evaluation), default: on this one's
 
         Raises InputError if there are too few images for `dim`.
@@ -355,27 +372,23 @@ class Collection:
         other = fitted_on or self
         if other.space != self.space:
             raise InputError(f"{other.path.name} was made by another encoder: whitening cannot be carried over")
-        sample = sample_vectors(other.store, WHITENING_SAMPLE)
-        if len(sample) < 3:
-            raise InputError(f"whitening needs at least 3 images, {other.path.name} has {len(sample)}")
-        most = min(self.dim, len(sample) - 1)
         name = "itself" if other is self else str(other.path)
-        whitening = pca_whitening(sample, most if dim is None else dim, fitted_on=name)
-        self.store.set_meta({"whitening": whitening.to_bytes()})
+        self.set_whitening(fit_whitening(other.store, dim, how=how, fitted_on=name))
+        return self.whitening  # type: ignore[return-value]
+
+    def set_whitening(self, whitening: Whitening | None) -> None:
+        """Search in this whitened space from now on, or in the plain one."""
+        if whitening is not None and len(whitening.mean) != self.dim:
+            raise InputError(f"this whitening takes vectors of length {len(whitening.mean)}, they have {self.dim} here")
+        self.store.set_meta({"whitening": whitening.to_bytes() if whitening else b""})
         self.whitening = whitening
         self.store.whiten(whitening)
-        return whitening
 
     def info(self) -> dict[str, Any]:
         """Counts, encoder, whitening and index, as plain values."""
-        total, failed = self.store.count(Where()), self.store.count(Where(status="failed"))
-        w = self.whitening
         return {
-            "path": str(self.path), "images": total - failed, "failed": failed, "dim": self.dim,
-            "encoder": asdict(self.config), "space": self.space,
-            "whitening": {"dim": w.projection.shape[1], "fitted_on": w.fitted_on, "sample": w.sample} if w else None,
-            "index": self.store.status(), "sources": list(self.sources),
-            "made_by": (self.store.meta("made_by") or b"").decode(),
+            "path": str(self.path), "dim": self.dim, "encoder": asdict(self.config), "space": self.space,
+            "sources": list(self.sources), **facts(self.store, self.whitening),
         }  # fmt: skip
 
     def verify(self) -> list[str]:
@@ -385,7 +398,3 @@ class Collection:
 
 def _folder(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
-
-
-def _escape(text: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)

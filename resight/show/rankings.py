@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resight.errors import InputError
 from resight.show.picture import Picture
 from resight.show.report import Section, report
 
@@ -16,14 +17,26 @@ if TYPE_CHECKING:
     from resight.search import Ranking
 
 
+MATCHES_DRAWN = 6
+
+
 def pictures(ranking: Ranking, right: Sequence[bool] | None = None) -> list[Picture]:
     """The query and then the results, best first, marked right or wrong where that is known."""
     marks = ["" if right is None else "right" if good else "wrong" for good in (right or [False] * len(ranking))]
     results = [
-        Picture(path, caption=f"{score:.3f}", note=_name(path, label), mark=mark, href=path)
-        for (path, score), label, mark in zip(ranking, ranking.labels, marks)
-    ]
+        Picture(
+            path, caption=_caption(ranking, row), note=_name(path, ranking.labels[row]), mark=mark, href=path,
+            box=ranking.found_in(row),
+        )
+        for row, ((path, _), mark) in enumerate(zip(ranking, marks))
+    ]  # fmt: skip
     return [_query(ranking), *results]
+
+
+def _caption(ranking: Ranking, row: int) -> str:
+    """The score; of a verified result, how many points agree."""
+    matched = None if ranking.matches is None else ranking.matches[row]
+    return f"{ranking.scores[row]:.3f}" if matched is None else f"{len(matched):,} matches"
 
 
 def _name(path: str, label: str | None) -> str:
@@ -43,15 +56,47 @@ def ranking_section(
 ) -> Section:
     """One query and its results as a part of a report; the title is the query's name if not given."""
     query, *results = pictures(ranking, right)
+    text = "\n\n".join(filter(None, [text, how_ranked(ranking)]))
     return Section(title=title or Path(ranking.query).name, text=text, query=query, pictures=tuple(results))
+
+
+def how_ranked(ranking: Ranking) -> str:
+    """The steps after the search in a sentence, with their times; "" if there were none."""
+    if not ranking.steps:
+        return ""
+    boxed = " Frames show where in an image the query was found." if ranking.boxes is not None else ""
+    return f"Ranked by similarity, then {', then '.join(map(str, ranking.steps))}.{boxed}"
+
+
+def match_section(ranking: Ranking) -> Section | None:
+    """The first verified results next to the query, with lines between the points that agree; None if none is."""
+    from resight.show.matches import matches_picture
+
+    drawn: list[Picture] = []
+    for row, matched in enumerate(ranking.matches or ()):
+        if matched is None or len(drawn) == MATCHES_DRAWN:
+            continue
+        path = ranking.paths[row]
+        try:
+            image = matches_picture(ranking.image, path, matched.query, matched.result, box_a=ranking.box)
+        except InputError:  # the file was replaced by a smaller image since it was matched
+            continue
+        drawn.append(Picture(image, caption=f"{len(matched):,} matches", note=Path(path).name, href=path))
+    if not drawn:
+        return None
+    return Section(title="Points that agree", pictures=tuple(drawn), ranked=False, wide=True)
 
 
 def ranking_report(rankings: Sequence[Ranking], intro: str = "") -> str:
     """One self-contained HTML page for the rankings of some queries; `intro` says what was searched and how."""
-    if len(rankings) == 1:
-        section = ranking_section(rankings[0], title=f"The {len(rankings[0])} most similar")
-        return report(f"Images like {Path(rankings[0].query).name}", [section], intro=intro)
-    return report(f"{len(rankings)} queries", [ranking_section(ranking) for ranking in rankings], intro=intro)
+    one = len(rankings) == 1
+    sections = []
+    for ranking in rankings:
+        sections.append(ranking_section(ranking, title=f"The {len(ranking)} most similar" if one else ""))
+        matches = match_section(ranking)
+        sections += [matches] if matches else []
+    title = f"Images like {Path(rankings[0].query).name}" if one else f"{len(rankings)} queries"
+    return report(title, sections, intro=intro)
 
 
 def demo_report(demo: Demonstration) -> str:

@@ -20,7 +20,7 @@ from resight.show.thumbnail import jpeg_uri, tried
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SIDE, QUERY_SIDE = 320, 640  # pixels: about twice what the page shows, for sharp screens
+SIDE, QUERY_SIDE, WIDE_SIDE = 320, 640, 1040  # pixels: about twice what the page shows, for sharp screens
 NAME_LENGTH, PROBLEM_LENGTH, FULL_LENGTH = 44, 90, 1000  # characters
 QUALITY = 80
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
@@ -51,7 +51,8 @@ class Section:
     """One titled part of a report; whatever is empty is left out.
 
     pictures: in the order of the ranking, numbered from 1 unless ranked is False. Captions that are all plain numbers
-    also get a bar: the caption's share of 1, or of the section's largest if that is more; nothing below 0.
+    also get a bar: the caption's share of 1, or of the section's largest if that is more; nothing below 0. Wide ones,
+    such as pairs of images, are shown two in a row.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Section:
     facts: tuple[tuple[str, str], ...] = ()
     table: Table | None = None
     ranked: bool = True
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,9 @@ def _laid_out(section: Section) -> dict[str, object]:
     query = None if section.query is None else _drawn(replace(section.query, mark="query"), QUERY_SIDE, None, None)
     bars = _bars([picture.caption for picture in section.pictures])
     drawn = [
-        _drawn(picture, SIDE, rank, bar) if section.ranked else _drawn(picture, QUERY_SIDE, None, bar)
+        _drawn(picture, SIDE, rank, bar)
+        if section.ranked
+        else _drawn(picture, WIDE_SIDE if section.wide else QUERY_SIDE, None, bar)
         for rank, (picture, bar) in enumerate(zip(section.pictures, bars, strict=True), 1)
     ]
     return {"section": section, "query": query, "drawn": drawn}

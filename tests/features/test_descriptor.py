@@ -29,7 +29,8 @@ from resight.features.pooling import POOLINGS
             {"levels": 4, "include_global": True},
         ),
         ("rmac:include_global=True,levels=3", "rmac:include_global=true", {"levels": 3, "include_global": True}),
-        ("cam:count=32", "cam:count=32", {"count": 32}),
+        ("cam:count=32", "cam:count=32", {"count": 32, "fixed": ""}),
+        ("cam:fixed=3+1", "cam:fixed=3+1", {"count": 64, "fixed": "3+1"}),
         ("crow", "crow", {}),
     ],
 )
@@ -63,6 +64,8 @@ def test_parse(text, canonical, settings):
         ("rmac:levels=2.5", "whole number from 1 to 16, got '2.5'"),
         ("rmac:include_global=yes", "include_global of rmac must be true or false, got 'yes'"),
         ("cam:count=0", "count of cam must be a whole number of at least 1, got 0"),
+        ("cam:fixed=3+3", "fixed of cam must be class numbers joined by +"),
+        ("cam:fixed=a", "as in 12+281+340"),
         ("cam:count=" + "9" * 5000, "count of cam must be a whole number"),
     ],
 )
@@ -96,7 +99,9 @@ def test_table_agrees_with_the_functions():
     assert set(OPTIONS) == set(POOLINGS)
     for name, options in OPTIONS.items():
         parameters = inspect.signature(POOLINGS[name]).parameters
-        assert {key: parameters[key].default for key in options} == parse_descriptor(name).settings
+        assert {key: parameters[key].default for key in options if key != "fixed"} == {
+            key: value for key, value in parse_descriptor(name).settings.items() if key != "fixed"
+        }
 
 
 def test_pool_calls_the_pooling_with_its_options():

@@ -15,6 +15,7 @@ from samples import picture
 import resight.features.encoder as encoder_module
 from resight.errors import ImageError, InputError
 from resight.features import fuse_scales
+from resight.features.activation import class_vectors
 from resight.features.config import EncoderConfig
 from resight.features.encoder import Encoder
 from resight.features.pipeline import encode_stream
@@ -89,7 +90,7 @@ def test_several_scales_are_the_mean_over_inputs_resized_by_hand():
     inputs = several.backbone.normalise(torch.from_numpy(several.fit(image)).permute(2, 0, 1)[None])
     half = torch.nn.functional.interpolate(inputs, (48, 48), mode="bilinear", align_corners=False)
     with torch.inference_mode():
-        parts = [several._descriptor.pool(several.backbone.maps(seen)) for seen in (inputs, half)]
+        parts = [several.descriptor.pool(several.backbone.maps(seen)) for seen in (inputs, half)]
         expected = fuse_scales(torch.stack(parts), 4.0)[0]
     np.testing.assert_allclose(several.encode(image), expected, atol=1e-5)
     np.testing.assert_allclose(parts[0][0], make(descriptor="gem:p=4").encode(image), atol=1e-5)
@@ -244,9 +245,22 @@ def test_cam_needs_a_linear_head():
         encoder.encode(picture(0))
 
 
-def test_cam_needs_the_last_map():
-    with pytest.raises(InputError, match=r"cam needs the weight.*got shape \(1000, 1280\)"):
-        make(descriptor="cam", stage=1).encode(picture(0))
+def test_cam_of_an_earlier_stage_takes_its_activation_maps_from_the_last():
+    """As in the paper, where conv5_1 is described and the CAMs come from behind it; sizes are brought together."""
+    staged = make(descriptor="cam:count=3", stage=2)
+    look = staged.view(picture(0)).look
+    assert look.maps.shape[1:] != look.source.shape[1:]
+    last = staged.backbone.maps(staged.backbone.normalise(_batch(staged, picture(0))))
+    evidence = torch.einsum("ck,khw->chw", staged.backbone.head_weight[look.best_classes(3)[0]], last[0]).relu()
+    cams = torch.nn.functional.interpolate(
+        (evidence / evidence.amax((1, 2), keepdim=True))[None], look.maps.shape[2:], mode="bilinear"
+    )
+    expected = class_vectors(look.maps, cams).sum(1)[0]
+    np.testing.assert_allclose(staged.encode(picture(0)), expected / expected.norm(), atol=1e-5)
+
+
+def _batch(encoder, image):
+    return torch.from_numpy(encoder.fit(image)[None]).permute(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from resight.models import PACKAGED, Backbone, Preprocessing
 from resight.models.backbone import PRECISIONS, build, choose_device
 
 LITE0 = "tf_efficientnet_lite0"
+POOLED = ["resnet18", "resnet50", "densenet121", LITE0, "vgg16_cam"]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -164,8 +165,63 @@ def test_logits_are_timms_own(name):
 def test_head_weight_times_pooled_maps_is_the_logits():
     backbone, inputs = Backbone(LITE0, device="cpu"), noise(2, 3, 224, 224)
     with torch.inference_mode():
-        by_hand = backbone.maps(inputs).mean((2, 3)) @ backbone.head_weight.T + backbone.model.classifier.bias
+        by_hand = backbone.maps(inputs).mean((2, 3)) @ backbone.head_weight.T + backbone.head_bias
         torch.testing.assert_close(by_hand, backbone.logits(inputs), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_the_last_map_is_what_the_head_pools(name):
+    """DenseNet's is the one after its last normalisation and ReLU: no value of it is negative."""
+    backbone, inputs = random_backbone(name), noise(2, 3, 96, 64)
+    with torch.inference_mode():
+        found = backbone.maps(inputs)
+        by_hand = found.mean((2, 3)) @ backbone.head_weight.T + backbone.head_bias
+        torch.testing.assert_close(by_hand, backbone.logits(inputs), atol=1e-4, rtol=1e-4)
+    assert backbone.head_bias.shape == (1000,) and backbone.head_weight.shape == (1000, found.shape[1])
+    assert name == LITE0 or float(found.min()) >= 0
+
+
+@pytest.mark.parametrize(("name", "stage"), [(LITE0, 3), ("resnet18", 2), ("resnet18", -1), ("densenet121", 2),
+                                             ("densenet121", 4), ("vgg16_cam", 10)])  # fmt: skip
+def test_one_look_gives_what_two_passes_give(name, stage):
+    backbone, inputs = random_backbone(name), noise(2, 3, 96, 64)
+    with torch.inference_mode():
+        maps, source = backbone.look(inputs, stage=stage, source=True)
+        torch.testing.assert_close(maps, backbone.maps(inputs, stage=stage), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(source, backbone.maps(inputs), atol=1e-5, rtol=1e-5)
+
+
+def test_one_look_is_one_pass(monkeypatch):
+    backbone, passes = with_model("test_resnet"), []
+    backbone.model.register_forward_pre_hook(lambda *_: passes.append("whole"))
+    backbone.model.conv1.register_forward_pre_hook(lambda *_: passes.append("stem"))
+    backbone.look(noise(1, 3, 64, 64), stage=1, source=True)
+    assert passes == ["stem"]
+
+
+def test_without_a_stage_both_maps_are_the_same():
+    maps, source = random_backbone("resnet18").look(noise(1, 3, 64, 64), source=True)
+    assert maps is source
+
+
+@pytest.mark.parametrize(("name", "options"), [("vit_tiny_patch16_224", {"depth": 1}), ("mobilenetv3_small_050", {})])
+@pytest.mark.parametrize("stage", [None, 0])
+def test_no_source_without_a_linear_head_on_the_pooled_map(name, options, stage):
+    backbone, inputs = with_model(name, **options), noise(1, 3, 224, 224)
+    maps, source = backbone.look(inputs, stage=stage, source=True)
+    assert source is None and torch.equal(maps, backbone.maps(inputs, stage=stage))
+    assert random_backbone("resnet18").look(noise(1, 3, 64, 64), stage=0)[1] is None  # not asked for
+
+
+def test_a_look_at_a_stage_that_is_not_there():
+    with pytest.raises(InputError, match=r"^resnet18 cannot give stage 7 of"):
+        random_backbone("resnet18").look(noise(1, 3, 64, 32), stage=7, source=True)
+
+
+def test_densenet161_is_2208_wide():
+    backbone = random_backbone("densenet161")
+    assert backbone.maps(noise(1, 3, 64, 64)).shape == (1, 2208, 2, 2)
+    assert backbone.head_weight.shape == (1000, 2208) and backbone.head_bias.shape == (1000,)
 
 
 @pytest.mark.parametrize(
@@ -175,17 +231,28 @@ def test_head_weight_times_pooled_maps_is_the_logits():
         ("deit_tiny_distilled_patch16_224", {"depth": 1}),  # two heads
         ("vit_tiny_patch16_224", {"depth": 1}),  # a head on the class token
         ("efficientformer_l1", {}),  # two heads
+        ("mobilenetv3_small_050", {}),  # a hidden layer between pooling and head
+        ("convnext_atto", {}),  # a normalisation between pooling and head
     ],
 )
 def test_no_head_weight_without_a_linear_head_on_the_pooled_map(name, options):
-    assert with_model(name, **options).head_weight is None
+    backbone = with_model(name, **options)
+    assert backbone.head_weight is None and backbone.head_bias is None
 
 
 def test_a_head_of_1x1_convolution_is_a_linear_head():
     backbone = with_model("test_resnet")
-    head = torch.nn.Conv2d(4, 9, 1)
+    head = torch.nn.Conv2d(backbone.model.num_features, 9, 1)
     backbone.model.get_classifier = lambda: head
     assert torch.equal(backbone.head_weight, head.weight[:, :, 0, 0])
+    assert torch.equal(backbone.head_bias, head.bias)
+
+
+def test_a_head_without_bias_has_biases_of_zero():
+    backbone = with_model("test_resnet")
+    head = torch.nn.Linear(backbone.model.num_features, 9, bias=False)
+    backbone.model.get_classifier = lambda: head
+    assert torch.equal(backbone.head_bias, torch.zeros(9))
 
 
 # Precision and memory

@@ -1,0 +1,106 @@
+"""What a score was measured by: everything that must be equal for two scores to be comparable, or said if it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from resight.errors import InputError, unknown
+from resight.images.truth import Truth
+from resight.measure.names import NameIndex
+
+CROPS = ("pixels", "map", "none")
+AP = "map_trapezoid: area under the curve as compute_ap; map: mean precision at each positive; of all positives"
+_OWN = {
+    "counts": "the query's image is in the database and counts",
+    "removed": "the query's image is taken out of its own ranking",
+    "absent": "queries are not in the database",
+}
+
+
+def fingerprint(
+    truth: Truth,
+    index: NameIndex,
+    *,
+    crop: str,
+    backbone: str,
+    weights: str,
+    descriptor: str,
+    size: int | str | None,
+    fit: str,
+    scales: Sequence[float] = (1.0,),
+    whitening: str = "none",
+    leak: bool = False,
+    after: Sequence[str] = (),
+    budget: float | None = None,
+    transductive: bool = False,
+) -> dict[str, Any]:
+    """The protocol of an evaluation as plain values, for printing, saving and comparing.
+
+    truth, index: as they were scored
+    crop:         what the query's box cuts: "pixels" (before resizing), "map" (the feature map) or "none" (unused)
+    weights:      hash of the model's weights
+    size:         longest side in pixels, None for native size
+    whitening:    what it was fitted on and to how many dimensions, or "none"
+    leak:         something was fitted on the images that are evaluated
+    after:        the steps after the first search, in order, with their options
+    budget:       seconds a query may take, None without limit
+    transductive: queries influence each other's results
+
+    `database` counts the images searched and `published` those of the published set; `distractors` are images beyond
+    these, `missing` images of the ground truth that the collection lacks.
+    Raises InputError for an unknown crop.
+    """
+    if crop not in CROPS:
+        raise unknown("crop", crop, CROPS)
+    searched = int(index.database.sum())
+    return {
+        "protocol": truth.name,
+        "queries": len(truth.queries),
+        "crop": crop,
+        "own": _OWN[truth.own],
+        "junk": {name: _rule(setting.positive, setting.ignored) for name, setting in truth.settings.items()},
+        "ap": AP,
+        "database": searched,
+        "published": truth.published_images,
+        "distractors": _distractors(truth, index, searched),
+        "missing": len(index.missing),
+        "size": "native" if size is None else size,
+        "fit": fit,
+        "scales": [float(scale) for scale in scales],
+        "backbone": backbone,
+        "weights": weights,
+        "descriptor": descriptor,
+        "whitening": whitening,
+        "leak": bool(leak),
+        "after": list(after),
+        "budget": budget,
+        "transductive": bool(transductive),
+    }
+
+
+def fingerprint_key(protocol: Mapping[str, Any]) -> str:
+    """12 hex digits of the SHA-256 of a fingerprint's canonical JSON: equal for equal protocols, in any key order.
+
+    Raises InputError if it holds what JSON cannot.
+
+    >>> fingerprint_key({"a": 1, "b": 2}) == fingerprint_key({"b": 2, "a": 1})
+    True
+    """
+    try:
+        text = json.dumps(dict(protocol), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a fingerprint holds plain JSON values only: {error}") from error
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _rule(positive: Sequence[str], ignored: Sequence[str]) -> str:
+    return f"{'+'.join(positive)} right, {'+'.join(ignored) or 'nothing'} ignored"
+
+
+def _distractors(truth: Truth, index: NameIndex, searched: int) -> int:
+    if truth.database is not None:
+        return searched - sum(name in index.rows for name in set(truth.database))
+    return max(0, searched - truth.published_images) if truth.published_images else 0

@@ -1,0 +1,76 @@
+"""Whether something was fitted on the very images that are evaluated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from resight.errors import InputError
+from resight.images import list_images
+from resight.search import Collection
+
+ITSELF = "itself"
+
+
+def refuse_leak(photos: Collection, allowed: bool) -> bool:
+    """True if a whitening was fitted on images of this collection, by what their files hold.
+
+    Raises InputError then, unless `allowed`.
+    """
+    for what, whitening in (("whitening", photos.whitening), ("part whitening", photos.part_whitening)):
+        if whitening is None:
+            continue
+        shared = None if whitening.fitted_on == ITSELF else shared_images(photos, Path(whitening.fitted_on))
+        if shared == 0:
+            continue
+        if allowed:
+            return True
+        where = (
+            "the very images to be evaluated" if shared is None else
+            f"{whitening.fitted_on}, which holds {shared:,} of the images to be evaluated"
+        )  # fmt: skip
+        raise InputError(
+            f"the {what} of {photos.path.name} was fitted on {where}; fit it on others "
+            "(resight index --whiten N --whiten-from OTHER) or say --allow-leak to report the score with that remark"
+        )
+    return False
+
+
+def shared_images(photos: Collection, source: Path) -> int:
+    """How many images of `photos` are also, byte for byte, in the collection `source`, or among those it lists.
+
+    source: a collection, or a folder, glob or CSV list, whose images are compared by where they lie
+    ->      0 where it is no longer there to be looked at, or a name that is no absolute path
+    """
+    if not source.is_absolute():
+        return 0
+    if Collection.exists(source):
+        with Collection.open(source) as other:
+            theirs = {item.sha256 for item in other.items(status="ok") if item.sha256}
+        return sum(item.sha256 in theirs for item in photos.items(status="ok"))
+    try:
+        listed = [str(listing.path) for listing in list_images(str(source))]
+    except InputError:
+        return 0
+    folders: dict[str, str] = {}
+    places = {_place(path, folders) for path in listed}
+    return sum(_place(item.path, folders) in places for item in photos.items(status="ok"))
+
+
+def _place(path: str, folders: dict[str, str]) -> str:
+    """The path with links among its folders followed, which are looked up once."""
+    folder, name = os.path.split(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return os.path.join(folders[folder], name)
+
+
+def whitening_text(photos: Collection) -> str:
+    """The whitening of a collection in words: its length and what it was fitted on, or "none"."""
+    parts = []
+    for name, whitening in (("", photos.whitening), ("of parts: ", photos.part_whitening)):
+        if whitening is not None:
+            # Without its folder: two machines then say the same.
+            source = Path(whitening.fitted_on).name or "images not named"
+            parts.append(f"{name}{whitening.projection.shape[1]} dimensions, fitted on {source}")
+    return "; ".join(parts) or "none"

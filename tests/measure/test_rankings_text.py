@@ -1,0 +1,85 @@
+"""Rankings as text files, there and back."""
+
+import pytest
+
+from resight.errors import InputError
+from resight.images.truth import Query, Setting, Truth
+from resight.measure.names import name_index
+from resight.measure.protocols import score_rankings
+from resight.measure.rankings_text import ranked_rows, rankings_text, read_rankings
+
+PATHS = [f"/d/{name}.jpg" for name in "axjbyc"]
+
+
+def truth(*names):
+    groups = {"good": frozenset("abc"), "junk": frozenset("j")}
+    queries = tuple(Query(name, "q", None, groups) for name in names or ["q"])
+    return Truth("toy", queries, {"all": Setting(("good",), ("junk",))}, tuple("axjbyc"), "absent")
+
+
+def test_golden_there_and_back(tmp_path):
+    text = rankings_text(PATHS, range(6))
+    assert text == "a\nx\nj\nb\ny\nc\n"
+    (tmp_path / "q.txt").write_text(text)
+    (tmp_path / "r.txt").write_text("c\r\n\nb\n")
+    both = truth("q", "r")
+    rankings = read_rankings(tmp_path, both)
+    assert rankings == (("a", "x", "j", "b", "y", "c"), ("c", "b"))
+    index = name_index(both, PATHS)
+    rows = ranked_rows(rankings, index, PATHS)
+    assert rows == [[0, 1, 2, 3, 4, 5], [5, 3]]
+    found = score_rankings(rows, both, index).settings["all"].ap_trapezoid
+    assert found.tolist() == pytest.approx([0.711111, 2 / 3], abs=1e-6)
+
+
+def test_names_keep_what_is_no_image_suffix():
+    assert rankings_text(["x/a.v2.JPG", "b.2", "c"], [2, 1, 0]) == "c\nb.2\na.v2\n"
+
+
+@pytest.mark.parametrize("name", ["two words.jpg", "line\nend.jpg", "folder/", ".jpg"])
+def test_names_that_cannot_stand_in_a_file(name):
+    with pytest.raises(InputError, match="cannot stand in a ranking file"):
+        rankings_text([name], [0])
+
+
+def test_rows_out_of_range():
+    for row in (-1, 6):
+        with pytest.raises(InputError, match=f"expected rows from 0 to 5, got {row}"):
+            rankings_text(PATHS, [row])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a\nb c\n", r"q.txt, line 2: expected one name without spaces, got 'b c'"),
+        (b"a\n\nb\na\n", r"q.txt, line 4: 'a' was ranked on line 1 already"),
+        (b"\xff\xff", r"q.txt: not UTF-8 at byte 0"),
+        (b"a\0", r"q.txt, line 1: holds a control character"),
+        (None, r"q.txt: missing: expected the ranking of query 'q'"),
+    ],
+)
+def test_door(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "q.txt").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_rankings(tmp_path, truth())
+
+
+@pytest.mark.parametrize("name", ["../q", "/etc/passwd", "..", "a\\b", "a\0"])
+def test_query_names_do_not_lead_out_of_the_folder(tmp_path, name):
+    (tmp_path / "q.txt").write_text("a\n")
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError, match="cannot name a file"):
+        read_rankings(tmp_path / "in", truth(name))
+
+
+def test_unknown_and_ambiguous_names(tmp_path):
+    index = name_index(truth(), PATHS)
+    with pytest.raises(InputError, match="2 names in the rankings are not in the collection, such as u, v"):
+        ranked_rows([["a", "v"], ["u"]], index, PATHS)
+    paths = [*PATHS, "/d/z.jpg", "/e/z.jpg"]
+    assert ranked_rows([["a", "b"]], name_index(truth(), paths), paths) == [[0, 3]]
+    with pytest.raises(InputError, match="'z' in the rankings stands for two images"):
+        ranked_rows([["z"]], name_index(truth(), paths), paths)
+    with pytest.raises(InputError, match="expected a folder of rankings"):
+        read_rankings(tmp_path / "nowhere", truth())
