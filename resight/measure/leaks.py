@@ -71,6 +71,6 @@ def whitening_text(photos: Collection) -> str:
     for name, whitening in (("", photos.whitening), ("of parts: ", photos.part_whitening)):
         if whitening is not None:
             # Without its folder: two machines then say the same.
-            source = Path(whitening.fitted_on).name or "images not named"
+            source = Path(whitening.fitted_on).name or whitening.fitted_on or "images not named"
             parts.append(f"{name}{whitening.projection.shape[1]} dimensions, fitted on {source}")
     return "; ".join(parts) or "none"
