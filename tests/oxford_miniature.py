@@ -69,6 +69,11 @@ def photographs() -> list[Pixels]:
     return [read_image(path) for path in paths]
 
 
+def photographed() -> bool:
+    """Whether `photographs` are photographs: a network tells made-up pictures from one another less well."""
+    return not np.array_equal(photographs()[0], textured(0))
+
+
 def textured(seed: int) -> Pixels:
     """(240, 320, 3) a made-up picture with corners, for machines without photographs."""
     draw = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from oxford_miniature import build, photographs
+from oxford_miniature import build, photographed, photographs
 from PIL import Image
 
 from resight import Collection
@@ -115,7 +115,7 @@ def test_saved_rankings_give_the_score_that_was_said(call, evaluate, shop, mini,
     kept = json.loads((tmp_path / "run" / "run.json").read_text())
     assert result["fingerprint"]["after"] == list(chain)
     assert kept["protocol"] == result["fingerprint"]
-    assert score(result) > 0.6  # the landmarks are there to be found
+    assert score(result) > (0.6 if photographed() else 0.1)  # the landmarks are there to be found
 
 
 def test_the_raw_ranking_is_a_sort_by_cosine(evaluate, shop, mini, tmp_path):
@@ -142,6 +142,7 @@ def test_expansion_by_hand(evaluate, shop, mini, tmp_path):
     assert (tmp_path / "r" / "bridge_1.txt").read_text().split() == [names[i] for i in order]
 
 
+@pytest.mark.skipif(not photographed(), reason="the photographs of scikit-image and scikit-learn are not here")
 def test_verification_puts_the_copies_first(evaluate, mini, tmp_path):
     """What is verified within the box is the landmark and goes before all else: the first three are right."""
     raw = evaluate()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from oxford_miniature import build, moved, photographs
+from oxford_miniature import build, moved, photographed, photographs
 
 import resight
 from resight.errors import InputError
@@ -177,6 +177,7 @@ def test_regions_equal_a_loop(shop, mini):
     assert (np.diff(found.scores[:8]) <= 1e-6).all()
 
 
+@pytest.mark.skipif(not photographed(), reason="the photographs of scikit-image and scikit-learn are not here")
 def test_a_region_is_where_the_landmark_is(shop, mini):
     """Over the images of the landmark, the box covers what was pasted there better than the whole image does."""
     found = shop.after(["cam-regions:top=22"])(asked(shop, mini))
@@ -228,6 +229,7 @@ def test_regions_of_another_descriptor(plain, mini):
     np.testing.assert_allclose(found.boxes, np.tile([0, 0, 320, 240], (22, 1)), atol=1e-6)
 
 
+@pytest.mark.skipif(not photographed(), reason="the photographs of scikit-image and scikit-learn are not here")
 @pytest.mark.parametrize("box_on", ["pixels", "map"])
 def test_a_box_on_the_map_goes_through_every_step(shop, mini, box_on):
     found = asked(shop, mini, box_on=box_on, then=["cam-online", "cam-regions:top=6", "ransac:top=6", "aqe:k=3"])
