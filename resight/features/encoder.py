@@ -28,6 +28,7 @@ from resight.images import ImageLike, crop_box, fit, read_image
 from resight.images.frame import Frame, fit_frame
 from resight.images.resize import longest_target
 from resight.models import Backbone
+from resight.models.backbone import choose_device
 
 # Forward passes of about four 224 x 224 images stay in the processor's cache: about twice the speed of batches of 32
 # (benchmarks/indexing.py).
@@ -88,9 +89,18 @@ class Encoder:
         self._backbone: Backbone | None = None
 
     @staticmethod
-    def from_config(config: EncoderConfig, part_whitening: Whitening | None = None) -> Encoder:
-        """An encoder with this configuration."""
-        return Encoder(**asdict(config), part_whitening=part_whitening)
+    def from_config(
+        config: EncoderConfig, part_whitening: Whitening | None = None, backbone: Backbone | None = None
+    ) -> Encoder:
+        """An encoder with this configuration; `backbone`: a loaded network, which several encoders may share.
+
+        Raises InputError if that is not the network that the configuration names.
+        """
+        encoder = Encoder(**asdict(config), part_whitening=part_whitening)
+        if backbone is not None:
+            _check_fits(backbone, config)
+            encoder._backbone = backbone
+        return encoder
 
     def __repr__(self) -> str:
         default = EncoderConfig(backbone="")
@@ -237,19 +247,18 @@ class Encoder:
         """Descriptors of images that `fit` has prepared, of any mix of shapes: list of (h, w, 3) -> (N, D)."""
         if not images:
             return np.empty((0, self.dim), np.float32)
-        return np.stack(self._in_batches(images, self.forward))
+        return np.stack(self.in_batches(images, self.forward))
 
     def look_fitted(self, images: Sequence[NDArray[np.uint8]]) -> list[Look]:
         """The looks at images that `fit` has prepared, one for each."""
 
         def run(pixels: torch.Tensor) -> list[Look]:
-            with torch.inference_mode():
-                look = self._look(self.backbone.normalise(pixels), head=True)
-                return [look[i] for i in range(len(look))]
+            look = self.look(pixels, head=True)
+            return [look[i] for i in range(len(look))]
 
-        return self._in_batches(images, run)
+        return self.in_batches(images, run)
 
-    def _in_batches(self, images: Sequence[NDArray[np.uint8]], run: Callable[[torch.Tensor], Iterable[T]]) -> list[T]:
+    def in_batches(self, images: Sequence[NDArray[np.uint8]], run: Callable[[torch.Tensor], Iterable[T]]) -> list[T]:
         """`run` on batches of images of one shape, (B, 3, H, W) uint8, as large as the processor likes them."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, image in enumerate(images):
@@ -282,6 +291,11 @@ class Encoder:
             array: NDArray[np.float32] = vector.cpu().numpy()
             return array
 
+    def look(self, pixels: torch.Tensor, head: bool = False) -> Look:
+        """What the network sees in (B, 3, H, W) uint8, all of one shape; head: with what class activation maps need."""
+        with torch.inference_mode():
+            return self._look(self.backbone.normalise(pixels), head)
+
     def _look(self, inputs: torch.Tensor, head: bool) -> Look:
         maps, source = self.backbone.look(inputs, self.config.stage, source=head)
         weight, bias = (self.backbone.head_weight, self.backbone.head_bias) if head else (None, None)
@@ -294,3 +308,14 @@ def check_box_on(box_on: str) -> None:
     """Raises InputError unless it is one of BOX_ON."""
     if box_on not in BOX_ON:
         raise unknown("place of a box", box_on, BOX_ON)
+
+
+def _check_fits(backbone: Backbone, config: EncoderConfig) -> None:
+    """Raises InputError unless this configuration would load just this network, onto this device."""
+    expected = {"backbone": config.backbone, "weights": config.weights, "precision": config.precision,
+                "device": str(choose_device(config.device))}  # fmt: skip
+    given = {"backbone": backbone.name, "weights": str(backbone.weights), "precision": backbone.precision,
+             "device": str(backbone.device)}  # fmt: skip
+    apart = [f"{name} {expected[name]!r}, got {given[name]!r}" for name in expected if expected[name] != given[name]]
+    if apart:
+        raise InputError(f"a shared backbone must be the one of the configuration: expected {'; '.join(apart)}")

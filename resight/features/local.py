@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from resight.images import crop_box, fit
 
 Floats = NDArray[np.floating[Any]]
 LENGTH = 128
+MARGIN, MARGIN_PIXELS = 0.1, 16  # around a box: without it its outer points lack the ground they are described by
 LIMIT = 16_384  # features of one image: two such images are matched in a matrix of 1 GiB
 
 
@@ -61,9 +63,10 @@ def rootsift(
     """RootSIFT features of an image.
 
     image:   (H, W, 3) uint8 RGB
-    longest: the longest side is reduced to this many pixels first, never enlarged
+    longest: the longest side (with a box: of the box and its margin) is reduced to this many pixels, never enlarged
     most:    so many are kept, by contrast; of equals those higher up, then further left
-    box:     x1, y1, x2, y2 in pixels: only features whose point lies inside
+    box:     x1, y1, x2, y2 in pixels: only features whose point lies inside. They are found in the box and a margin of
+             a tenth of its longest side, 16 pixels at least, so that a small box of a large image is seen in detail
     ->       none at all on a picture without structure, which is no error
 
     SIFT by OpenCV (Lowe 2004) on grey values; descriptors are divided by their sum and the root is taken, so that
@@ -75,14 +78,13 @@ def rootsift(
     """
     if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or not 1 <= most <= LIMIT:
         raise InputError(f"expected most as a whole number from 1 to {LIMIT:,}, got {most!r}")
-    small = fit(image, longest, "longest")
-    if box is not None:
-        crop_box(image, box)  # for its refusals
+    part, left, top = (image, 0, 0) if box is None else _around(image, box)
+    small = fit(part, longest, "longest")
     # OpenCV keeps its strongest before it looks at a mask, so with a box it has to bring all.
     keypoints, descriptors = _detect(small, int(most) if box is None else 0)
     x, y, diameter, angles, strength = keypoints.T
-    down, across = image.shape[0] / small.shape[0], image.shape[1] / small.shape[1]
-    points = np.column_stack([(x + 0.5) * across, (y + 0.5) * down])
+    down, across = part.shape[0] / small.shape[0], part.shape[1] / small.shape[1]
+    points = np.column_stack([(x + 0.5) * across + left, (y + 0.5) * down + top])
     order = np.lexsort((angles, diameter, x, y, -strength))
     if box is not None:
         x1, y1, x2, y2 = box
@@ -123,6 +125,15 @@ def match_features(a: LocalFeatures, b: LocalFeatures, *, ratio: float = 0.8, mu
     if mutual:  # where two of a are equally near to one of b, it goes to the first
         left = left[np.sort(np.unique(nearest[left], return_index=True)[1])]
     return np.stack([left, nearest[left]], 1, dtype=np.int64)
+
+
+def _around(image: NDArray[np.uint8], box: Sequence[float]) -> tuple[NDArray[np.uint8], int, int]:
+    """The part of the image in and around a box, and where its left and upper edges lie."""
+    crop_box(image, box)  # for its refusals
+    x1, y1, x2, y2 = box
+    margin = max(MARGIN_PIXELS, MARGIN * max(x2 - x1, y2 - y1))
+    part = crop_box(image, (x1 - margin, y1 - margin, x2 + margin, y2 + margin))
+    return part, max(0, math.floor(x1 - margin)), max(0, math.floor(y1 - margin))
 
 
 def _detect(image: NDArray[np.uint8], most: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:

@@ -1,21 +1,5 @@
-"""The collection of images, how it is stored, rankings, and steps after a search."""
+"""The collection of images, how it is stored, rankings, and steps after a search. Names load on first use."""
 
-from resight.search.after import STEPS, After, Step, parse_step
-from resight.search.collection import Collection
-from resight.search.database import Database
-from resight.search.ranking import Done, Matches, Ranking
-from resight.search.store import Item, Where
+import lazy_loader
 
-__all__ = [
-    "STEPS",
-    "After",
-    "Collection",
-    "Database",
-    "Done",
-    "Item",
-    "Matches",
-    "Ranking",
-    "Step",
-    "Where",
-    "parse_step",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

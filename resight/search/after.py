@@ -57,8 +57,12 @@ STEPS: dict[str, dict[str, Option]] = {
         "alpha": _share(0.99),
         "kq": _count(10),
         "iterations": _count(20),
+        "transductive": Option(str, "no", "no or yes", lambda v: v in ("no", "yes")),
     },
 }
+# These compare the images among themselves. No search finds `Database.hidden`, yet it stays in neighbour lists, graphs
+# and augmented vectors: a query's own image, hidden in a leave-one-out protocol, has a say in its ranking.
+NEIGHBOURHOOD = ("dba", "k-reciprocal", "diffusion")
 
 
 class Clock:
@@ -118,6 +122,24 @@ class Step:
         """Every option with its value, defaults included."""
         return choices.settings(self.name, self.options, STEPS)
 
+    @property
+    def uses_neighbours(self) -> bool:
+        """Whether the neighbours of the images count: a leave-one-out score is then transductive, see NEIGHBOURHOOD.
+
+        >>> parse_step("dba").uses_neighbours, parse_step("aqe").uses_neighbours
+        (True, False)
+        """
+        return self.name in NEIGHBOURHOOD
+
+    @property
+    def transductive(self) -> bool:
+        """Whether the query itself becomes one of the images, for its own ranking only: diffusion if asked to.
+
+        >>> parse_step("diffusion:transductive=yes").transductive, parse_step("diffusion").transductive
+        (True, False)
+        """
+        return self.settings.get("transductive") == "yes"
+
 
 def parse_step(text: str | Step) -> Step:
     """A step from its text, "alpha-qe:k=10,alpha=3"; the inverse of `str(step)`. Raises InputError as `Step` does."""
@@ -172,7 +194,7 @@ class After:
 
 def make_acts(steps: Sequence[Step], database: Database, views: Views) -> list[Act]:
     """What each step does, on these images."""
-    from resight.search import by_graph, by_image, by_vector
+    from resight.search import by_graph, by_image, by_vector  # here: by_image loads torch
 
     acts: list[Act] = []
     for step in steps:

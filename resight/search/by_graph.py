@@ -10,6 +10,7 @@ from resight.errors import InputError
 from resight.search.after import Clock
 from resight.search.by_vector import query_vector, reordered
 from resight.search.database import Database, Progress
+from resight.search.neighbours import cosines
 from resight.search.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -51,15 +52,18 @@ class Reciprocal:
 class Diffuse:
     """diffusion: the query's similarity spreads along the neighbour graph of the first `top` results (Iscen 2017).
 
-    The query is not a node of the graph (not transductive). Results that nothing flows to keep their order, behind
-    those that something does.
+    With transductive "no" the query is not a node of the graph and its kq nearest results are the seeds; with "yes" it
+    joins the graph, for its own ranking only, and is the seed: kq does not count. Results that nothing flows to keep
+    their order, behind those that something does.
     """
 
     def __init__(
-        self, database: Database, *, top: int, k: int, gamma: float, alpha: float, kq: int, iterations: int
-    ) -> None:
+        self, database: Database, *, top: int, k: int, gamma: float, alpha: float, kq: int, iterations: int,
+        transductive: str = "no",
+    ) -> None:  # fmt: skip
         self.database, self.depth, self.k, self.gamma = database, top, k, gamma
         self.alpha, self.kq, self.iterations = alpha, kq, iterations
+        self.transductive = transductive == "yes"
         self._graph: DiffusionGraph | None = None
 
     def prepare(self, progress: Progress | None = None) -> None:
@@ -84,9 +88,10 @@ class Diffuse:
             cut = cut or not clock.allows()
             return cut
 
+        sims = cosines(query[None], self.database.vectors, np.zeros(len(rows), np.intp), rows)
         flow = self._graph.scores(
-            query, rows, self.database.vectors[rows] @ query, kq=self.kq, alpha=self.alpha,
-            iterations=self.iterations, stop=stop,
+            query, rows, sims, kq=self.kq, alpha=self.alpha, iterations=self.iterations,
+            transductive=self.transductive, stop=stop,
         )  # fmt: skip
         if cut and not flow.any():
             return ranking, "left out: the budget was spent"

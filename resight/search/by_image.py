@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 AT_A_TIME = 4  # images per pass of the network, between two looks at the clock
 INLIER_PIXELS = 3.0
+FEATURE_BYTES = 512 << 20  # of results' local features that a step keeps
+ENTRY_BYTES = 1024  # what an image without any takes, generously
 
 
 class Online:
@@ -58,7 +61,8 @@ class Online:
         regions[: len(rows)] = rows
         scores = _or_last(regions[: len(rows)] @ vector)
         found = replace(ranking, vector=vector, regions=regions)
-        return reordered(found, scores, len(rows)), _left(len(rows), len(wanted))
+        note = _left(len(rows), len(wanted), int(np.isnan(regions[: len(rows), 0]).sum()))
+        return reordered(found, scores, len(rows)), note
 
 
 class Regions:
@@ -95,7 +99,8 @@ class Regions:
         if not scores:
             return ranking, _left(0, len(wanted))
         found = replace(ranking, vector=vector, boxes=boxes, regions=regions)
-        return reordered(found, _or_last(np.array(scores, np.float32)), len(scores)), _left(len(scores), len(wanted))
+        note = _left(len(scores), len(wanted), int(np.isnan(scores).sum()))
+        return reordered(found, _or_last(np.array(scores, np.float32)), len(scores)), note
 
     def _best(
         self, view: View, classes: torch.Tensor, vector: NDArray[np.float32]
@@ -119,13 +124,16 @@ class Verify:
     """ransac: results whose RootSIFT features agree with the query's on one homography or affine map come first.
 
     The score of a verified result is its number of inliers plus its former score; with fewer than `least` inliers it
-    keeps its former score, and its place behind all verified ones.
+    keeps its former score, and its place behind all verified ones. The query's features are found in its box, reduced
+    by itself. Features of results, some 1 MB each, are kept for the queries after this one: those used last, up to
+    FEATURE_BYTES (512 MiB, about 500 images).
     """
 
     def __init__(self, views: Views, *, top: int, model: str, least: int, longest: int, most: int) -> None:
         self.views, self.depth, self.model, self.least = views, top, model, least
         self.longest, self.most = longest, most
-        self._features: dict[int, LocalFeatures | None] = {}
+        self._features: OrderedDict[int, LocalFeatures | None] = OrderedDict()  # the one used last is last
+        self._held = 0  # bytes of them
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Load the detector."""
@@ -157,19 +165,14 @@ class Verify:
         order = np.argsort(-verified, kind="stable")
         rows = np.concatenate([order, np.arange(len(matches), len(ranking))])
         scored = np.concatenate([np.array(scores, np.float32), ranking.scores[len(scores) :]])
-        note = _left(len(scores), len(wanted))
-        return replace(found, scores=scored).take(rows), note
+        lost = sum(self._features.get(image, query) is None for image in wanted[: len(scores)])
+        return replace(found, scores=scored).take(rows), _left(len(scores), len(wanted), lost)
 
     def _matched(self, query: LocalFeatures, image: int) -> Matches | None:
         from resight.features.geometry import LEAST, verify_geometry
-        from resight.features.local import match_features, rootsift
+        from resight.features.local import match_features
 
-        if image not in self._features:
-            pixels = self.views.pixels(image)
-            if len(self._features) >= 512:
-                self._features.clear()
-            self._features[image] = None if pixels is None else rootsift(pixels, longest=self.longest, most=self.most)
-        result = self._features[image]
+        result = self._features_of(image)
         if result is None:
             return None
         pairs = match_features(query, result)
@@ -181,6 +184,25 @@ class Verify:
             return None
         keep = geometry.inliers
         return Matches(np.asarray(ours[keep], np.float64), np.asarray(theirs[keep], np.float64))
+
+    def _features_of(self, image: int) -> LocalFeatures | None:
+        from resight.features.local import rootsift
+
+        if image in self._features:
+            self._features.move_to_end(image)
+            return self._features[image]
+        pixels = self.views.pixels(image)
+        found = None if pixels is None else rootsift(pixels, longest=self.longest, most=self.most)
+        self._features[image] = found
+        self._held += _bytes(found)
+        while self._held > FEATURE_BYTES:
+            self._held -= _bytes(self._features.popitem(last=False)[1])
+        return found
+
+
+def _bytes(features: LocalFeatures | None) -> int:
+    arrays = () if features is None else (features.points, features.scales, features.angles, features.descriptors)
+    return ENTRY_BYTES + sum(array.nbytes for array in arrays)
 
 
 def _looked_at(views: Views, ids: NDArray[np.int64], clock: Clock) -> Iterator[View | None]:
@@ -199,10 +221,13 @@ def _or_last(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isnan(scores), np.float32(-1), scores).astype(np.float32)
 
 
-def _left(done: int, wanted: int) -> str:
+def _left(done: int, wanted: int, lost: int = 0) -> str:
+    """What was left undone: for lack of time, and because image files are gone or damaged."""
     if wanted and not done:
         return "left out: the budget was spent"
-    return "" if done == wanted else f"budget: {done:,} of {wanted:,} looked at"
+    notes = [] if done == wanted else [f"budget: {done:,} of {wanted:,} looked at"]
+    notes += [f"{lost:,} image files could not be read"] if lost else []
+    return "; ".join(notes)
 
 
 def _check_cam(views: Views, step: str, *, any_descriptor: bool = False) -> None:

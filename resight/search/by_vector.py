@@ -45,8 +45,10 @@ class Discriminate:
         self.database, self.depth, self.negatives = database, positives, negatives
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Load the solver."""
+        """Load the solver and all vectors, whose last ones are each query's negatives."""
         import sklearn.svm  # noqa: F401
+
+        _ = self.database.vectors  # fetched when first asked for, which would count towards the first query's budget
 
     def __call__(self, ranking: Ranking, clock: Clock) -> tuple[Ranking, str]:
         """Search again with the SVM's weight vector."""

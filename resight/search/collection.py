@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -14,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resight._version import __version__
 from resight.errors import ImageError, InputError, WorkError
 from resight.features.config import EncoderConfig
 from resight.features.encoder import Encoder
 from resight.features.whitening import Whitening
 from resight.images import list_images
-from resight.search import adding
+from resight.search import adding, upkeep
 from resight.search.adding import AddReport, Progress
 from resight.search.after import After, Step, make_acts, parse_step
 from resight.search.asking import Query, as_ranking, describe_query
@@ -31,7 +29,6 @@ from resight.search.kept_maps import MAPS_FILE, KeptMaps
 from resight.search.ranking import Ranking
 from resight.search.store import Item, Store, Where
 from resight.search.syncing import SyncReport, missing_sources, sync
-from resight.search.upkeep import described_more, facts, forget_sources, ids_matching, remember_source
 from resight.search.views import Views
 
 
@@ -63,20 +60,12 @@ class Collection:
         Raises InputError if something is already there, WorkError if the folder cannot be written.
         """
         folder = _folder(path)
-        encoder = encoder or Encoder()
+        encoder = Encoder() if encoder is None else encoder
         if folder.exists() and not is_free(folder):
             found = (folder / RECORDS_FILE).is_file()
             raise InputError(f"{str(folder)!r} is already there" + ("; open it with Collection.open" if found else ""))
-        dim, space = encoder.dim, encoder.key  # loads the weights: before anything is written
-        meta = {
-            "uuid": uuid.uuid4().hex.encode(), "space": space.encode(), "dim": str(dim).encode(),
-            "encoder": json.dumps(asdict(encoder.config)).encode(),
-            "encoder_space": json.dumps(encoder.space).encode(), "made_by": f"resight {__version__}".encode(),
-            "sources": b"[]",
-        }  # fmt: skip
-        if encoder.part_whitening is not None:
-            meta["part_whitening"] = encoder.part_whitening.to_bytes()
-        return Collection(folder, create_store(folder, meta), encoder)
+        record = upkeep.first_record(encoder)  # loads the weights: before anything is written
+        return Collection(folder, create_store(folder, record), encoder)
 
     @staticmethod
     def open(path: str | os.PathLike[str], encoder: Encoder | None = None) -> Collection:
@@ -128,7 +117,7 @@ class Collection:
     @property
     def encoder_space(self) -> dict[str, Any]:
         """What two vectors must share to be comparable, as recorded when it was made: `Encoder.space`."""
-        return dict(json.loads(self.store.meta("encoder_space") or b"{}"))
+        return upkeep.recorded(self.store, "encoder_space", b"{}")
 
     @property
     def part_whitening(self) -> Whitening | None:
@@ -175,10 +164,10 @@ class Collection:
         listings = list_images(source, labels=labels, ignored=ignored)
         sources = [source] if isinstance(source, (str, os.PathLike)) else []
         if sources:
-            remember_source(self.store, str(sources[0]), labels)
+            upkeep.remember_source(self.store, str(sources[0]), labels)
         report = adding.add(self.store, self.encoder, listings, ignored, progress)
         if report.encoded:
-            self.store.change_meta("described", lambda value: described_more(value, report))
+            self.store.change_meta("described", lambda value: upkeep.described_more(value, report))
         return report
 
     @property
@@ -190,11 +179,14 @@ class Collection:
     def add_vectors(
         self, paths: Sequence[str], vectors: NDArray[np.float32], *, labels: Sequence[str | None] | None = None
     ) -> list[int]:
-        """Add vectors made elsewhere with this collection's encoder: paths (N), vectors (N, D) -> ids. Durable."""
+        """Add vectors made elsewhere with this collection's encoder: paths (N), vectors (N, D) -> ids. Durable.
+
+        Raises InputError if a vector is not of length 1 (or 0), as those of encoders are.
+        """
         if len(paths) != len(vectors) or (labels is not None and len(labels) != len(paths)):
             raise InputError(f"{len(paths)} paths, {len(vectors)} vectors: one of each is needed per image")
-        vectors = np.asarray(vectors, np.float32)
-        names = labels or [None] * len(paths)
+        vectors = upkeep.unit_rows(vectors)
+        names = [None] * len(paths) if labels is None else labels
         return self.store.put([Item(path=p, label=n, vector=v) for p, v, n in zip(paths, vectors, names)])
 
     def sync(self, *, forget_missing_sources: bool = False, progress: Progress | None = None) -> SyncReport:
@@ -207,7 +199,7 @@ class Collection:
             raise WorkError(f"{missing[0]!r} is missing (an unplugged disk?): nothing was changed; to forget its "
                             "images use `resight sync --forget-missing`")  # fmt: skip
         if missing:
-            forget_sources(self.store, missing)
+            upkeep.forget_sources(self.store, missing)
         return sync(self.store, self.encoder, self.sources, progress)
 
     def remove(
@@ -219,7 +211,7 @@ class Collection:
         back with the next `add` or `sync` of that folder.
         Raises InputError, with nothing removed, if a path is not in the collection.
         """
-        ids = ids_matching(self.store, paths, Where(label=label, path=pattern), self.path.name)
+        ids = upkeep.ids_matching(self.store, paths, Where(label=label, path=pattern), self.path.name)
         return self.store.remove(sorted(ids)) if ids else 0
 
     def get(self, ids: Sequence[int], *, vectors: bool = False) -> list[Item]:
@@ -247,7 +239,7 @@ class Collection:
     @property
     def sources(self) -> dict[str, str]:
         """Folders, globs and CSV lists that were added, and how their images were labelled."""
-        return dict(json.loads(self.store.meta("sources") or b"[]"))
+        return upkeep.recorded(self.store, "sources", b"[]")
 
     def search(
         self,
@@ -289,8 +281,9 @@ class Collection:
         Raises InputError for an unknown step or option, or a step that this collection's encoder cannot take.
         """
         chosen = [parse_step(step) for step in ([steps] if isinstance(steps, (str, Step)) else steps)]
-        searched = database or StoredDatabase(self.store, self.whitening, Where(label=label, path=path))
-        return After(chosen, make_acts(chosen, searched, self._views()), budget)
+        if database is None:  # an empty one is false
+            database = StoredDatabase(self.store, self.whitening, Where(label=label, path=path))
+        return After(chosen, make_acts(chosen, database, self._views()), budget)
 
     def _views(self) -> Views:
         def kept() -> KeptMaps:
@@ -369,7 +362,7 @@ class Collection:
 
         Raises InputError if there are too few images for `dim`.
         """
-        other = fitted_on or self
+        other = self if fitted_on is None else fitted_on  # an empty one is false
         if other.space != self.space:
             raise InputError(f"{other.path.name} was made by another encoder: whitening cannot be carried over")
         name = "itself" if other is self else str(other.path)
@@ -388,7 +381,7 @@ class Collection:
         """Counts, encoder, whitening and index, as plain values."""
         return {
             "path": str(self.path), "dim": self.dim, "encoder": asdict(self.config), "space": self.space,
-            "sources": list(self.sources), **facts(self.store, self.whitening),
+            "sources": list(self.sources), **upkeep.facts(self.store, self.whitening),
         }  # fmt: skip
 
     def verify(self) -> list[str]:

@@ -28,17 +28,22 @@ RESIDUAL = 1e-7  # the solution is good enough once the residual is this share o
 class DiffusionGraph:
     """The database's graph of mutual nearest neighbours, on which any query can be diffused.
 
-    matrix: (N, N) scipy.sparse.csr_array of float64, S = D^(-1/2) A D^(-1/2): symmetric, diagonal 0, at most k per row
+    matrix: (N, N) scipy.sparse.csr_array of float64, A: symmetric, diagonal 0, at most k per row
+    last:   (N,) the k-th nearest of each image, which gives way to a nearer one; -1 where fewer than k are left
+    edge:   (N,) float32, its cosine; -infinity where there is none
     width:  d of the vectors it was made from
+    k:      neighbours looked at on each side
     gamma:  A_ij = max(cosine, 0)^gamma where i and j are each among the other's k nearest, else 0; no edge
             where the cosine is not above 0
 
-    Iscen, Tolias, Avrithis, Furon and Chum 2017. The query is never part of the graph: rankings do not depend on each
-    other.
+    Iscen, Tolias, Avrithis, Furon and Chum 2017. No query stays in the graph: rankings do not depend on each other.
     """
 
     matrix: Any
+    last: NDArray[np.int32]
+    edge: Sims
     width: int
+    k: int
     gamma: float = 3.0
 
     def __len__(self) -> int:
@@ -80,7 +85,10 @@ class DiffusionGraph:
         if neighbours is None:
             neighbours = nearest_neighbours(vectors, k, progress=progress)
         ids, sims = as_neighbours(neighbours, len(vectors), k)
-        return cls(_normalised(_affinity(ids, sims, gamma)), vectors.shape[1], gamma)
+        last, edge = np.full(len(ids), -1, np.int32), np.full(len(ids), -np.inf, np.float32)
+        if len(ids) > k:
+            last, edge = ids[:, -1].copy(), sims[:, -1].copy()
+        return cls(_affinity(ids, sims, gamma), last, edge, vectors.shape[1], k, gamma)
 
     def scores(
         self,
@@ -90,6 +98,8 @@ class DiffusionGraph:
         kq: int = 10,
         alpha: float = 0.99,
         iterations: int = 20,
+        *,
+        transductive: bool = False,
         stop: Callable[[], bool] | None = None,
     ) -> NDArray[np.float32]:
         """How much of the query's similarity reaches each candidate.
@@ -97,23 +107,51 @@ class DiffusionGraph:
         query:      (d,)   checked only: what counts are its cosines, `sims`
         ids:        (T,)   rows of the database, each once: the top T of the first search (1000 in the paper)
         sims:       (T,)   their cosines with the query
-        kq:         the query's nearest candidates (equal ones by lower position) are the seeds
+        kq:         the query's nearest candidates (equal ones by lower position) are the seeds, unless transductive
         alpha:      above 0 and below 1: how far similarity spreads
         iterations: of conjugate gradient, at most; 0 or more
+        transductive: the query is a node of the candidates' graph, see `_joined`, and alone the seed
         stop:       asked before each iteration; once it says True, what is there so far is returned
         ->          (T,)   float32 f, higher is better; 0 where no path from a seed arrives
 
-        Solves (I - alpha S_T) f = y with S_T the candidates' part of S, not normalised again, and
-        y = max(sim, 0)^gamma on the seeds, 0 elsewhere: the paper's linear system, truncated to the candidates.
+        Solves (I - alpha S) f = y with S = D^(-1/2) A D^(-1/2) of the candidates alone, and y = max(sim, 0)^gamma on
+        the seeds, 0 elsewhere: the paper's linear system, truncated to the candidates and normalised among them. With
+        the degrees of the whole graph, images whose neighbours are no candidates would lose their share to nowhere:
+        those of the query's own class, where a protocol hides the query. Transductive: the query is in A too, y is 1
+        there and 0 elsewhere (Zhou 2004, which the paper starts from).
         Raises InputError if shapes do not fit, ids repeat or are not rows, or a number is out of range.
         """
         as_query(query, self.width)
         ids, sims = _candidates(ids, sims, len(self))
         _check(kq, alpha, iterations)
+        if transductive:
+            heat = np.append(np.zeros(len(sims)), 1.0)
+            return _solve(self._joined(ids, sims), heat, alpha, iterations, stop)[:-1].astype(np.float32)
         seeds = np.lexsort((np.arange(len(sims)), -sims))[:kq]
         heat = np.zeros(len(sims))
         heat[seeds] = _power(sims[seeds], self.gamma)
-        return _solve(self.matrix[ids][:, ids], heat, alpha, iterations, stop).astype(np.float32)
+        return _solve(_normalised(self.matrix[ids][:, ids]), heat, alpha, iterations, stop).astype(np.float32)
+
+    def _joined(self, ids: NDArray[np.intp], sims: Sims) -> Any:
+        """(T + 1, T + 1) CSR: the candidates' part of S as it were if the query, last, were one of the images.
+
+        It has edges to those of its k nearest that have it among theirs (of equals the image comes first). In their
+        lists it takes the place of the last, whose edge is gone. Images that are not candidates do not know of the
+        query.
+        """
+        from scipy import sparse
+
+        enters = sims > self.edge[ids]
+        near = np.lexsort((ids, -sims))[: self.k]
+        own = np.zeros(len(ids))
+        own[near] = np.where(enters[near], _power(sims[near], self.gamma), 0)
+        gives_way = np.full(len(self), -1)
+        gives_way[ids[enters]] = self.last[ids[enters]]
+        rows = self.matrix[ids]
+        places, others = np.repeat(ids, np.diff(rows.indptr)), rows.indices
+        rows.data = np.where((gives_way[places] == others) | (gives_way[others] == places), 0, rows.data)
+        edges = sparse.csr_array(own[None])
+        return _normalised(sparse.block_array([[rows[:, ids], edges.T], [edges, None]], format="csr"))
 
 
 def _affinity(ids: Ids, sims: Sims, gamma: float) -> Any:
@@ -132,7 +170,7 @@ def _affinity(ids: Ids, sims: Sims, gamma: float) -> Any:
 
 
 def _normalised(affinity: Any) -> Any:
-    """D^(-1/2) A D^(-1/2); rows without edges stay empty."""
+    """D^(-1/2) A D^(-1/2), D the sums of A's rows; rows without edges stay empty."""
     degree = np.asarray(affinity.sum(axis=1)).ravel()
     scale = np.where(degree > 0, degree, 1) ** -0.5
     affinity.data *= np.repeat(scale, np.diff(affinity.indptr)) * scale[affinity.indices]

@@ -193,8 +193,10 @@ class EmbeddedStore:
         expected = self._expected()
         if self._index is None:
             self._index = VectorIndex.load(self.folder / INDEX_FILE, expected)
-            self._saved_seq = self._index.state.seq if self._index else 0
-            self._index = self._index or self._empty(expected)
+            if self._index is None:
+                self._index = self._empty(expected)
+            else:
+                self._saved_seq = self._index.state.seq
         if self._index.state.seq != expected.seq:
             self._catch_up(self._index)
             if len(self._index) != self.records.count(Where(status="ok")) and self.records.seq() == expected.seq:

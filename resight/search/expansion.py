@@ -62,14 +62,14 @@ def discriminative_expansion(query: Vectors, positives: Vectors, negatives: Vect
                up to 200 negatives)
     ->         (d,)     L2 of a linear SVM's weights; the query itself if the SVM finds no direction
 
-    Arandjelovic and Zisserman 2012. Unlike theirs, the solver (LIBLINEAR) also shrinks the bias, which moves the
-    plane a little and turns it hardly at all. It is run to convergence, so the order of the vectors does not matter.
+    Arandjelovic and Zisserman 2012. LIBSVM, whose bias is free as theirs is, run to convergence, so that the order of
+    the vectors does not matter.
     Raises InputError if shapes do not fit, there is no negative, or C is not positive.
 
     >>> discriminative_expansion(np.array([1, 0]), np.empty((0, 2)), np.array([[-1, 0]])).tolist()
     [1.0, 0.0]
     """
-    from sklearn.svm import LinearSVC
+    from sklearn.svm import SVC
 
     positives, negatives = as_vectors(positives, "positives"), as_vectors(negatives, "negatives")
     query = as_query(query, positives.shape[1])
@@ -81,8 +81,7 @@ def discriminative_expansion(query: Vectors, positives: Vectors, negatives: Vect
         raise InputError(f"C must be above 0 and finite, got {C}")
     sample = np.concatenate([query[None], positives, negatives]).astype(np.float64)
     matches = np.arange(len(sample)) <= len(positives)
-    machine = LinearSVC(C=C, loss="hinge", dual=True, tol=1e-7, max_iter=1_000_000, random_state=0)
-    direction = machine.fit(sample, matches).coef_[0]
+    direction = SVC(kernel="linear", C=C, tol=1e-7).fit(sample, matches).coef_[0]
     return _unit(direction) if np.linalg.norm(direction) > 1e-9 else query
 
 

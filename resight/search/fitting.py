@@ -56,14 +56,16 @@ def shrinkage(store: Store) -> float:
 
 def label_pairs(store: Store, rounds: int = 20, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Raw vectors of pairs of images that share a label: (m, D), (m, D); each image is paired once in every round."""
-    members: dict[str, list[int]] = defaultdict(list)
-    vectors: list[NDArray[np.float32]] = []
-    for item in store.scan(Where(status="ok"), vectors=True):
-        if item.label is not None and item.vector is not None and len(vectors) < SAMPLE:
-            members[item.label].append(len(vectors))
-            vectors.append(item.vector)
-    groups = [np.array(rows) for rows in members.values() if len(rows) > 1]
+    labelled = [(item.id, item.label) for item in store.scan(Where(status="ok")) if item.label is not None]
     draw = np.random.default_rng(seed)
+    if len(labelled) > SAMPLE:  # of all, not the first: those lie in the first folders
+        labelled = [labelled[i] for i in np.sort(draw.choice(len(labelled), SAMPLE, replace=False)).tolist()]
+    members: dict[str, list[int]] = defaultdict(list)
+    for row, (_, label) in enumerate(labelled):
+        members[label].append(row)
+    items = store.get([image for image, _ in labelled], vectors=True)
+    vectors = [item.vector for item in items if item.vector is not None]
+    groups = [np.array(rows) for rows in members.values() if len(rows) > 1]
     pairs: set[tuple[int, int]] = set()
     for _ in range(max(1, min(rounds, PAIRS // max(1, sum(map(len, groups)))))):
         for rows in groups:

@@ -1,17 +1,48 @@
-"""Small matters of a collection: what it was made from, which images a removal means, facts about what is in it."""
+"""Small matters of a collection: what it begins with, what it was made from, which images a removal means, facts."""
 
 from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from resight.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
+from resight._version import __version__
+from resight.errors import InputError, WorkError
+from resight.features.encoder import Encoder
 from resight.features.whitening import Whitening
 from resight.search.adding import AddReport
 from resight.search.store import Store, Where
+
+UNIT_TOLERANCE = 0.01
+
+
+def recorded(store: Store, name: str, empty: bytes) -> dict[str, Any]:
+    """A named value of a collection that holds JSON. Raises WorkError if it is damaged."""
+    try:
+        return dict(json.loads(store.meta(name) or empty))
+    except (ValueError, TypeError) as error:
+        raise WorkError(f"the collection is damaged: its record {name!r} is not readable ({error}); describe the "
+                        "images again into a new one") from error  # fmt: skip
+
+
+def first_record(encoder: Encoder) -> dict[str, bytes]:
+    """The named values that a collection begins with; loads the encoder's weights."""
+    record = {
+        "uuid": uuid.uuid4().hex.encode(), "space": encoder.key.encode(), "dim": str(encoder.dim).encode(),
+        "encoder": json.dumps(asdict(encoder.config)).encode(),
+        "encoder_space": json.dumps(encoder.space).encode(), "made_by": f"resight {__version__}".encode(),
+        "sources": b"[]",
+    }  # fmt: skip
+    if encoder.part_whitening is not None:
+        record["part_whitening"] = encoder.part_whitening.to_bytes()
+    return record
 
 
 def ids_matching(store: Store, paths: Iterable[str | os.PathLike[str]], wanted: Where, name: str) -> set[int]:
@@ -65,7 +96,7 @@ def remember_source(store: Store, source: str, labels: str) -> None:
     name = os.path.abspath(os.path.expanduser(source))
     if Path(name).is_file() and not name.lower().endswith(".csv"):
         return  # a single image: sync looks after it by its own row
-    if dict(json.loads(store.meta("sources") or b"[]")).get(name) != labels:
+    if recorded(store, "sources", b"[]").get(name) != labels:
         _change_sources(store, lambda known: {**known, name: labels})
 
 
@@ -79,3 +110,14 @@ def _change_sources(store: Store, change: Callable[[dict[str, str]], dict[str, s
         return json.dumps(sorted(change(dict(json.loads(value or b"[]"))).items())).encode()
 
     store.change_meta("sources", rewrite)
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors (N, D) as float32. Raises InputError unless all lengths are 1 (or 0): scores would be no cosines."""
+    rows = np.asarray(vectors, np.float32)
+    lengths = np.linalg.norm(rows, axis=1) if rows.ndim == 2 else np.empty(0)
+    wrong = np.flatnonzero(~((np.abs(lengths - 1) < UNIT_TOLERANCE) | (lengths == 0)))
+    if len(wrong):
+        raise InputError(f"vectors must have length 1, number {wrong[0]} has {lengths[wrong[0]]:.4g}: divide each by "
+                         "its length")  # fmt: skip
+    return rows

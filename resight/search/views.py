@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from resight.errors import ImageError, InputError
 from resight.features.encoder import Encoder, View
 from resight.features.pipeline import encode_stream
 from resight.features.whitening import Whitening
-from resight.images import ImageLike, crop_box, read_image
+from resight.images import ImageLike, crop_box, decode_image, read_bytes, read_image
 from resight.search.kept_maps import KeptMaps, as_kept
 from resight.search.ranking import Ranking
 from resight.search.store import Item, Store, Where
@@ -29,6 +31,9 @@ KEEP_AT_A_TIME = 64
 
 class Views:
     """Looks at the images of a store, kept in a file once they were made.
+
+    Of a file that was changed since it was indexed the look counts for this time and is not kept: maps are found again
+    by the sha256 of indexing. An image that came as a vector has none, and its look is kept whatever the file is.
 
     encoder  made when it is first needed;  kept  the file of maps, opened when it is first needed
     """
@@ -68,21 +73,23 @@ class Views:
             return None
 
     def looks(self, ids: Sequence[int]) -> list[View | None]:
-        """What the network sees in some images; None for a file that can no longer be read."""
+        """What the network sees in some images, kept looks first; None for a file that can no longer be read."""
         items = self.store.get(list(ids))
         found = self._kept().get([(item.id, item.sha256) for item in items])
         missing = [item for item in items if item.id not in found]
         sizes: dict[int, tuple[int, int]] = {}
         fitted: list[tuple[Item, NDArray[np.uint8]]] = []
+        changed: set[int] = set()
         for item in missing:
             try:
-                pixels = read_image(item.path)
+                pixels = _indexed(item, changed)
             except ImageError:
                 continue
             sizes[item.id] = (pixels.shape[0], pixels.shape[1])
             fitted.append((item, self.encoder.fit(pixels)))
         made = [as_kept(look) for look in self.encoder.look_fitted([pixels for _, pixels in fitted])]
-        self._kept().put([(item.id, item.sha256, look) for (item, _), look in zip(fitted, made)])
+        same = [(item.id, item.sha256, look) for (item, _), look in zip(fitted, made) if item.id not in changed]
+        self._kept().put(same)
         found.update({item.id: look for (item, _), look in zip(fitted, made)})
         return [self._view(item, found.get(item.id), sizes.get(item.id)) for item in items]
 
@@ -100,7 +107,7 @@ class Views:
         return View(look, self.encoder.frame(size), self.encoder.fitted_size(size), size)
 
     def keep_all(self, progress: Progress | None = None) -> None:
-        """Make and keep the maps of every image that has none: interrupted and called again, it goes on."""
+        """Make and keep the maps of every unchanged image that has none: interrupted and called again, it goes on."""
         kept = self._kept()
         items = list(self.store.scan(Where(status="ok"))) if kept.keeps else []
         known = kept.known([(item.id, item.sha256) for item in items])
@@ -108,9 +115,12 @@ class Views:
         if not missing:
             return
         ready: list[tuple[int, str, Look]] = []
-        stream = encode_stream(self.encoder, missing, lambda item: read_image(item.path), run=self.encoder.look_fitted)
+        changed: set[int] = set()
+        stream = encode_stream(
+            self.encoder, missing, lambda item: _indexed(item, changed), run=self.encoder.look_fitted
+        )
         for done, result in enumerate(stream, 1):
-            if result.error is None:
+            if result.error is None and result.item.id not in changed:
                 ready.append((result.item.id, result.item.sha256, result.vector))
             if len(ready) >= KEEP_AT_A_TIME:
                 kept.put(ready)
@@ -129,6 +139,14 @@ class Views:
             vector = self.whitening.apply(vector)
         own: NDArray[np.float32] = vector[0]
         return own
+
+
+def _indexed(item: Item, changed: set[int]) -> NDArray[np.uint8]:
+    """(H, W, 3) from an item's file; its id is put into `changed` if these are not the bytes that were indexed."""
+    data = read_bytes(os.path.expanduser(item.path))  # a path that came with a vector may begin with ~
+    if item.sha256 and hashlib.sha256(data).hexdigest() != item.sha256:
+        changed.add(item.id)
+    return decode_image(data, item.path)
 
 
 def _image(ranking: Ranking) -> ImageLike:

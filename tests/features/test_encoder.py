@@ -21,6 +21,7 @@ from resight.features.encoder import Encoder
 from resight.features.pipeline import encode_stream
 from resight.images import crop_box, fit, read_image, resize
 from resight.models import PACKAGED, Backbone
+from resight.models.backbone import choose_device
 from resight.models.weights import lukemelas_keys, packaged_file, read_state
 
 LITE0 = "tf_efficientnet_lite0"
@@ -32,11 +33,10 @@ def make(**options):
     """An encoder on the CPU whose network is loaded once for all tests here."""
     made = Encoder(**{"device": "cpu", "size": 96, **options})
     c = made.config
-    network = (c.backbone, c.weights, c.precision)
+    network = (c.backbone, c.weights, c.precision, str(choose_device(c.device)))
     if network not in _LOADED:
-        _LOADED[network] = Backbone(c.backbone, weights=c.weights, precision=c.precision, device="cpu")
-    made._backbone = _LOADED[network]
-    return made
+        _LOADED[network] = Backbone(c.backbone, weights=c.weights, precision=c.precision, device=c.device)
+    return Encoder.from_config(c, made.part_whitening, backbone=_LOADED[network])
 
 
 def by_hand(pixels, mean=127, std=128):
@@ -284,6 +284,36 @@ def test_a_backbone_without_weights_says_so_when_it_is_needed():
 def test_the_config_makes_the_same_encoder():
     config = EncoderConfig(descriptor="rmac:levels=2", size=64, scales=(1, 0.5), fit="crop", device="cpu")
     assert Encoder.from_config(config).config == config
+
+
+def test_encoders_may_share_a_loaded_backbone():
+    loaded = make(descriptor="spoc").backbone
+    config = EncoderConfig(descriptor="gem:p=4", size=96, device="cpu")
+    shared = Encoder.from_config(config, backbone=loaded)
+    assert shared.backbone is loaded and shared.config == config
+    assert np.array_equal(shared.encode(picture(0)), make(descriptor="gem:p=4").encode(picture(0)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backbone": "resnet18"}, "expected backbone 'resnet18', got 'tf_efficientnet_lite0'"),
+        ({"weights": "random"}, "expected weights 'random', got 'package'"),
+        ({"precision": "bfloat16"}, "expected precision 'bfloat16', got 'float32'"),
+        ({"backbone": "resnet18", "weights": "hub"}, "expected backbone 'resnet18', .*; weights 'hub', got 'package'"),
+    ],
+)
+def test_a_backbone_that_does_not_fit_the_configuration_is_refused(change, message):
+    loaded = make().backbone
+    with pytest.raises(InputError, match=message):
+        Encoder.from_config(EncoderConfig(**{"device": "cpu", **change}), backbone=loaded)
+
+
+def test_a_backbone_on_another_device_is_refused():
+    loaded = copy.copy(make().backbone)
+    loaded.device = torch.device("cuda")
+    with pytest.raises(InputError, match="expected device 'cpu', got 'cuda'"):
+        Encoder.from_config(EncoderConfig(device="cpu"), backbone=loaded)
 
 
 def test_it_prints_what_differs_from_the_default():

@@ -109,7 +109,8 @@ def test_the_strongest_are_kept():
 
 
 def test_a_box_keeps_what_lies_inside():
-    """The weaker features of a box are found although stronger ones outside fill the quota."""
+    """The weaker features of a box are found although stronger ones outside fill the quota: nearly those of the whole
+    image, whose largest look beyond the margin."""
     image = textured(3)
     image[:, :160] = np.clip(2.0 * image[:, :160] - 128, 0, 255).astype(np.uint8)  # high contrast on the left
     every = rootsift(image)
@@ -117,8 +118,45 @@ def test_a_box_keeps_what_lies_inside():
     inside = ((every.points >= box[:2]) & (every.points <= box[2:])).all(1)
     assert 20 < inside.sum() < len(every) / 2
     assert inside[:9].sum() < 9
-    assert (rootsift(image, box=box).points == every.points[inside]).all()
-    assert (rootsift(image, box=box, most=9).points == every.points[inside][:9]).all()
+    found = rootsift(image, box=box)
+    assert ((found.points >= box[:2]) & (found.points <= box[2:])).all()
+    assert found.size == every.size == (240, 320)
+    small = inside & (every.scales < 5)
+    gaps = np.linalg.norm(every.points[small][:, None] - found.points, axis=2)
+    assert (gaps.min(1) < 0.05).mean() > 0.95
+    alike = (every.descriptors[small] * found.descriptors[gaps.argmin(1)]).sum(1)
+    assert np.median(alike) > 0.99
+    assert (rootsift(image, box=box, most=9).points == found.points[:9]).all()
+
+
+def test_a_box_is_the_whole_image():
+    image = textured(6)
+    every, found = rootsift(image), rootsift(image, box=(-3, 0, 320, 999))
+    assert len(every) > 100
+    assert (every.points == found.points).all() and (every.descriptors == found.descriptors).all()
+
+
+@pytest.mark.parametrize("box", [(640, 480, 860, 700), (0, 0, 220, 220), (980.5, 700.25, 1199.5, 899.75)])
+def test_a_small_box_of_a_large_image_is_seen_in_detail(box):
+    """The box and its margin have 264 pixels or less and are not reduced to 264; the whole image would be."""
+    image = np.concatenate(
+        [np.concatenate([textured(10 * row + n, 225, 240) for n in range(5)], 1) for row in range(4)]
+    )
+    found, full = rootsift(image, longest=264, box=box), rootsift(image, longest=1200, most=16_384)
+    inside = ((full.points >= box[:2]) & (full.points <= box[2:])).all(1) & (full.scales < 4)
+    assert inside.sum() > 100
+    gaps = np.linalg.norm(full.points[inside][:, None] - found.points, axis=2).min(1)
+    assert (gaps < 0.05).mean() > 0.95  # in pixels of the whole image
+
+
+def test_a_box_is_reduced_itself():
+    """A box of 600 pixels, seen at 100: places and sizes are still those of the original."""
+    centre = (700.5, 520.5)
+    image = blobs([centre], 1000, 1400, 24)
+    found = rootsift(image, longest=100, box=(400, 220, 1000, 820))
+    gap, place = nearest_at(found, centre)
+    assert gap < 0.5
+    assert 19 < found.scales[place] < 29
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 900), (3000, 1), (16, 16), (200, 200)])

@@ -1,6 +1,8 @@
 """Steps by name, in chains, under a budget and within filters; asked through `Collection.search` and `after`."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from oxford_miniature import build, photographs
 import resight
 from resight.errors import InputError
 from resight.search.after import STEPS, After, Clock, Step, parse_step
+from resight.search.database import Database
 from resight.search.ranking import Ranking
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -18,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 EACH = (
     "aqe:k=3", "alpha-qe:k=3", "dqe:positives=3", "dba:k=3", "cam-online", "cam-regions:top=5",
     "ransac:top=3,longest=160", "k-reciprocal:k1=6,k2=3,top=12", "diffusion:k=6,top=12",
+    "diffusion:k=6,top=12,transductive=yes",
 )  # fmt: skip
 RE_RANKING = (
     "cam-online:top=7",
@@ -53,7 +57,7 @@ def asked(shop, mini, query="old_mill_1", k=20, **options):
 
 def options_of(name):
     """Values that fit, for each option of a step."""
-    words = {"model": st.sampled_from(["homography", "affine"])}
+    words = {"model": st.sampled_from(["homography", "affine"]), "transductive": st.sampled_from(["no", "yes"])}
     number = {int: st.integers(64, 100), float: st.floats(0.01, 0.99)}
     return st.fixed_dictionaries(
         {}, optional={key: words.get(key, number.get(option.kind)) for key, option in STEPS[name].items()}
@@ -91,6 +95,7 @@ def test_defaults_are_not_written():
         ("ransac:model=afine", "model of ransac must be homography or affine"),
         ("ransac:longest=99999", "from 64 to 8192"),
         ("diffusion:alpha=1", "above 0 and below 1"),
+        ("diffusion:transductive=true", "transductive of diffusion must be no or yes, got 'true'"),
         ("k-reciprocal:weight=nan", "weight"),
         ("dba:alpha=-1", "from 0 to 100"),
     ],
@@ -99,6 +104,48 @@ def test_unknown_names_and_values_are_said(text, message):
     with pytest.raises(InputError, match=message) as caught:
         parse_step(text)
     assert "\n" not in str(caught.value)
+
+
+def test_which_steps_use_neighbours_and_which_make_the_query_one():
+    assert {name for name in STEPS if Step(name).uses_neighbours} == {"dba", "k-reciprocal", "diffusion"}
+    assert not any(Step(name).transductive for name in STEPS)
+    assert parse_step("diffusion:transductive=yes,k=9").transductive
+    assert not parse_step("diffusion:transductive=no").transductive
+
+
+def test_a_step_is_read_without_torch():
+    code = (
+        "import sys; from resight.search.after import parse_step; parse_step('diffusion'); print(sorted(sys.modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = ("torch", "timm", "faiss", "scipy", "sklearn", "cv2")
+    assert not [name for name in heavy if f"'{name}'" in loaded]
+    assert "'resight.search.after'" in loaded
+
+
+def test_public_names_load_on_first_use():
+    import resight.search
+
+    assert len(resight.search.__all__) == 11
+    assert all(getattr(resight.search, name) is not None for name in resight.search.__all__)
+    assert resight.search.parse_step is parse_step
+
+
+def test_an_empty_database_is_searched_and_not_the_collection(shop, mini):
+    """It has length 0, which is false, and is given all the same."""
+    none = Database(np.empty(0, np.int64), np.empty((0, shop.dim), np.float32))
+    first = asked(shop, mini).take([])
+    assert len(shop.after(["dba:k=3"], database=none)(first)) == 0
+    act = shop.after(["aqe"], database=none)._acts[0]
+    assert act.database is none
+
+
+def test_dqe_fetches_the_vectors_beforehand(shop):
+    """They depend on no query, so they count towards no budget."""
+    after = shop.after(["dqe"])
+    assert "_everything" not in vars(after._acts[0].database)
+    after.prepare()
+    assert "_everything" in vars(after._acts[0].database)
 
 
 @pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
@@ -191,8 +238,6 @@ def test_a_chain_is_its_steps_one_after_the_other(shop, mini, chain):
 
 
 def test_steps_after_dba_see_its_vectors(shop, mini):
-    from resight.search.database import Database
-
     items, vectors = shop.vectors()
     better = []
     for row, vector in enumerate(vectors):

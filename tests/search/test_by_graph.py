@@ -44,7 +44,11 @@ def diffusion(images, top=20, iterations=20):
     return Diffuse(images, top=top, k=6, gamma=3.0, alpha=0.9, kq=3, iterations=iterations)
 
 
-BOTH = pytest.mark.parametrize("step", [reciprocal, diffusion])
+def joining(images, top=20, iterations=20):
+    return Diffuse(images, top=top, k=6, gamma=3.0, alpha=0.9, kq=3, iterations=iterations, transductive="yes")
+
+
+BOTH = pytest.mark.parametrize("step", [reciprocal, diffusion, joining])
 
 
 @BOTH
@@ -99,6 +103,18 @@ def test_scores_are_those_of_the_methods():
     np.testing.assert_allclose(found.scores[:20], [by_id[i] for i in found.ids[:20].tolist()], atol=1e-6)
 
 
+def test_a_query_that_joins_the_graph_scores_as_the_method_says():
+    images = database()
+    asked = ranking(images)
+    rows = np.searchsorted(images.ids, asked.ids[:20])
+    graph = DiffusionGraph.build(images.vectors, 6, 3.0)
+    flow = graph.scores(asked.vector, rows, images.vectors[rows] @ asked.vector, alpha=0.9, transductive=True)
+    by_id = dict(zip(asked.ids[:20].tolist(), flow.tolist()))
+    found, _ = joining(images)(asked, Clock())
+    np.testing.assert_allclose(found.scores[:20], [by_id[i] for i in found.ids[:20].tolist()], atol=1e-6)
+    assert not np.allclose(found.scores[:20], diffusion(images)(asked, Clock())[0].scores[:20], atol=1e-2)
+
+
 def test_almost_all_weight_on_the_original_is_the_original_order():
     images = database()
     asked = ranking(images)
@@ -108,7 +124,7 @@ def test_almost_all_weight_on_the_original_is_the_original_order():
 def test_images_of_the_same_group_come_first():
     """The point of both: of a query near the edge of its group, the group's members are gathered."""
     images = database(3)
-    for step in (reciprocal, diffusion):
+    for step in (reciprocal, diffusion, joining):
         found, _ = step(images)(ranking(images, 3), Clock())
         assert {path.removesuffix(".jpg") for path in found.paths[:5]} <= {str(i) for i in range(7)}
 

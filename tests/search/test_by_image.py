@@ -256,6 +256,50 @@ def test_transformed_copies_are_verified_first(plain, mini, query):
         assert score == pytest.approx(cosine[path] + inliers, abs=1e-4)
 
 
+def test_features_are_kept_up_to_so_many_bytes_the_last_used_longest(plain, mini, monkeypatch):
+    """As many images as fit are looked at once for all queries; more than fit never empty the memory."""
+    from resight.search import by_image
+
+    ranking = asked(plain, mini)
+    act = plain.after(["ransac:top=8,longest=160"])._acts[0]
+    looked = []
+    monkeypatch.setattr(act.views, "pixels", lambda image: looked.append(image) or pixels_of(image))
+    pixels_of = plain._views().pixels
+    first, _ = act(ranking, Clock())
+    ids = ranking.ids[:8].tolist()
+    assert looked == ids
+    assert act(ranking, Clock())[0] == first
+    assert looked == ids
+    sizes = [by_image._bytes(act._features[image]) for image in ids]
+    assert act._held == sum(sizes)
+    assert sizes[0] > 100 * 4 * 128
+    monkeypatch.setattr(by_image, "FEATURE_BYTES", sum(sizes[3:]) + sizes[0])
+    act._features_of(ids[0])  # used again, so that 1 and 2 are those used least
+    act._features_of(int(ranking.ids[9]))
+    assert act._held <= by_image.FEATURE_BYTES
+    assert act._held == sum(by_image._bytes(one) for one in act._features.values())
+    assert ids[0] in act._features and ids[7] in act._features
+    assert ids[1] not in act._features and ids[2] not in act._features
+    monkeypatch.setattr(by_image, "FEATURE_BYTES", 0)  # nothing is kept, and nothing changes
+    assert act(ranking, Clock())[0] == first
+    assert act._held == 0
+
+
+def test_a_small_box_of_a_large_query_is_seen_in_detail(plain, mini):
+    """A stored image pasted into one sixteen times as large, which as a whole would be reduced to its size."""
+    image, _ = mini.queries["old_mill_1"]
+    large = np.full((960, 1280, 3), 128, np.uint8)
+    large[500:740, 700:1020] = read_image(mini.path(image))
+    box = (720, 520, 1000, 720)
+    found = plain.after(["ransac:top=22,longest=320"])(plain.search(large, 22, box=box))
+    assert name(found.paths[0]) == image
+    matches = found.matches[0]
+    assert len(matches) >= 100
+    away = np.linalg.norm(matches.query - [700, 500] - matches.result, axis=1)
+    assert np.median(away) < 0.3 and away.max() < 3
+    assert ((matches.query >= box[:2]) & (matches.query <= box[2:])).all()
+
+
 @pytest.mark.parametrize("model", ["homography", "affine"])
 def test_matched_points_are_the_same_point_of_the_landmark(plain, mini, model):
     """The homographies are known: a point of the query, sent there, is within 3 pixels of its match."""
@@ -292,8 +336,10 @@ def test_a_file_that_is_gone_goes_last(mini, tmp_path):
             found = made.after([step])(ranking)
             assert found.paths[-1] == gone
             assert found.scores[-1] == -1
+            assert found.steps[-1].note == "1 image files could not be read"
         found = made.after(["ransac"])(ranking)
         assert found.matches[found.paths.index(gone)] is None
+        assert "1 image files could not be read" in found.steps[-1].note
         assert len(made.after(["cam-regions", "aqe:k=3"])(ranking)) == 6
 
 

@@ -152,8 +152,10 @@ def test_a_hidden_image_does_not_come_back(kind):
                 "dqe": lambda where: Discriminate(where, positives=3, negatives=200)}[kind]  # fmt: skip
         found, _ = act(step(images), asked)
         expected, _ = act(step(rest), asked)
-        assert found.ids.tolist() == expected.ids.tolist()
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+        by_id = [np.argsort(one.ids) for one in (found, expected)]  # negatives on the margin of an SVM are tied
+        assert found.ids[by_id[0]].tolist() == expected.ids[by_id[1]].tolist()
+        np.testing.assert_allclose(found.scores[by_id[0]], expected.scores[by_id[1]], atol=1e-6)
     assert own not in found.ids.tolist()
     assert len(found) == 39
 

@@ -20,7 +20,7 @@ def unit(count, width=16, seed=0, spread=None):
 
 
 def dense(vectors, k, gamma):
-    """S, entry by entry."""
+    """A, entry by entry."""
     total = len(vectors)
     cosines = (vectors.astype(float) @ vectors.T.astype(float)).astype(np.float32)
     near = [[j for j in np.argsort(-cosines[i], kind="stable") if j != i][:k] for i in range(total)]
@@ -29,6 +29,11 @@ def dense(vectors, k, gamma):
         for j in near[i]:
             if i in near[j] and cosines[i, j] > 0:
                 affinity[i, j] = float(cosines[i, j]) ** gamma
+    return affinity
+
+
+def normalised(affinity):
+    """S of some images' A."""
     degree = affinity.sum(1)
     root = np.sqrt(np.where(degree > 0, degree, 1))
     return affinity / root[:, None] / root
@@ -39,15 +44,15 @@ def solved(matrix, ids, sims, kq, alpha, gamma=3.0):
     seeds = sorted(range(len(sims)), key=lambda place: (-sims[place], place))[:kq]
     heat = np.zeros(len(ids))
     heat[seeds] = [max(float(sims[place]), 0) ** gamma if sims[place] > 0 else 0 for place in seeds]
-    return np.linalg.solve(np.eye(len(ids)) - alpha * matrix[np.ix_(ids, ids)], heat)
+    return np.linalg.solve(np.eye(len(ids)) - alpha * normalised(matrix[np.ix_(ids, ids)]), heat)
 
 
 def test_by_hand():
     """A path 0 - 1 - 2 (0 and 2 are at right angles), gamma 1: A = [.6, .8], degrees .6, 1.4, .8."""
     vectors = np.float32([[1, 0], [0.6, 0.8], [0, 1]])
     graph = DiffusionGraph.build(vectors, k=2, gamma=1)
+    np.testing.assert_allclose(graph.matrix.toarray(), [[0, 0.6, 0], [0.6, 0, 0.8], [0, 0.8, 0]], atol=1e-7)
     s, t = 0.6 / np.sqrt(0.6 * 1.4), 0.8 / np.sqrt(1.4 * 0.8)
-    np.testing.assert_allclose(graph.matrix.toarray(), [[0, s, 0], [s, 0, t], [0, t, 0]], atol=1e-7)
     # f = (I - a S)^-1 e0: f1 = a (s f0 + t f2), f0 = 1 + a s f1, f2 = a t f1
     a = 0.5
     middle = a * s / (1 - a * a * (s * s + t * t))
@@ -88,7 +93,7 @@ def test_any_candidates_equal_a_dense_solver(count, kq, alpha, seed):
 
 
 def test_conjugate_gradient_is_scipys():
-    from scipy.sparse import eye_array
+    from scipy.sparse import csr_array, eye_array
     from scipy.sparse.linalg import cg
 
     vectors = unit(200, spread=0.7)
@@ -97,9 +102,21 @@ def test_conjugate_gradient_is_scipys():
     heat = np.zeros(199)
     best = np.argsort(-sims)[:10]
     heat[best] = sims[best].astype(float) ** 3
-    expected, _ = cg(eye_array(199) - 0.99 * graph.matrix, heat, rtol=0, maxiter=7)
+    expected, _ = cg(csr_array(eye_array(199) - 0.99 * normalised(graph.matrix.toarray())), heat, rtol=0, maxiter=7)
     found = graph.scores(vectors[0], np.arange(199), sims, iterations=7)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_image_left_out_does_not_weaken_its_neighbours():
+    """Two equal groups, one image of the first is no candidate (the query, hidden): its group still comes first."""
+    first, second = unit(8, 8, 0, 0.3), unit(8, 8, 0, 0.3)
+    vectors = np.zeros((16, 16), np.float32)
+    vectors[:8, :8], vectors[8:, 8:] = first, second
+    vectors[8:, :8] = 0.3 * first  # near enough to be seeds too
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = np.arange(1, 16)
+    found = DiffusionGraph.build(vectors, 7).scores(vectors[0], ids, vectors[ids] @ vectors[0], kq=12, iterations=200)
+    assert found[:7].min() > found[7:].max()
 
 
 def test_what_no_path_reaches_is_zero():
@@ -127,6 +144,92 @@ def test_finds_what_the_cosine_does_not():
     sims = vectors @ vectors[0]
     found = DiffusionGraph.build(vectors, 4).scores(vectors[0], np.arange(62), sims, kq=2, iterations=100)
     assert sims[60] > sims[40] and found[40] > found[60] == 0
+
+
+# With the query as a node
+
+
+def joined(vectors, query, ids, k, gamma=3.0):
+    """S of the candidates and the query, entry by entry; only candidates may have the query in their lists."""
+    total = len(vectors)
+    everything = np.concatenate([vectors, query[None]]).astype(float)
+    cosines = (everything @ everything.T).astype(np.float32)
+    near = []
+    for i in range(total + 1):
+        order = [j for j in np.argsort(-cosines[i], kind="stable") if j != i]
+        own = {total, *ids.tolist()} if i == total else {*range(total), *([total] if i in ids else [])}
+        near.append([j for j in order if j in own][:k])
+    affinity = np.zeros((total + 1, total + 1))
+    for i in range(total + 1):
+        for j in near[i]:
+            if i in near[j] and cosines[i, j] > 0:
+                affinity[i, j] = float(cosines[i, j]) ** gamma
+    return normalised(affinity[np.ix_([*ids, total], [*ids, total])])
+
+
+def pulled(matrix, alpha):
+    """What reaches the others from the last node, by a dense solver."""
+    return np.linalg.solve(np.eye(len(matrix)) - alpha * matrix, np.eye(len(matrix))[-1])[:-1]
+
+
+def test_the_query_as_a_node_by_hand():
+    """A path 0 - 1 - q: q at 36.9 degrees between the axes takes 1's place in 0's list of one, and 0's in 1's."""
+    vectors = np.float32([[1, 0], [0, 1]])
+    graph = DiffusionGraph.build(vectors, k=2, gamma=1)  # 0 and 1 are at right angles: no edge
+    query = np.float32([0.6, 0.8])
+    found = graph.scores(query, np.arange(2), vectors @ query, alpha=0.5, transductive=True)
+    # degrees .6, .8, 1.4; f0 = a s fq, f1 = a t fq, fq = 1 + a (s f0 + t f1)
+    s, t = 0.6 / np.sqrt(0.6 * 1.4), 0.8 / np.sqrt(0.8 * 1.4)
+    own = 1 / (1 - 0.25 * (s * s + t * t))
+    np.testing.assert_allclose(found, [0.5 * s * own, 0.5 * t * own], atol=1e-6)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("alpha", [0.5, 0.99])
+def test_the_query_as_one_of_all_images_equals_a_dense_solver(alpha):
+    """The plain graph of n + 1 images, of which the query is the last."""
+    vectors = unit(121, spread=0.7)
+    query, images = vectors[-1], vectors[:-1]
+    ids = np.random.default_rng(0).permutation(120)
+    found = DiffusionGraph.build(images, 9).scores(
+        query, ids, images[ids] @ query, alpha=alpha, iterations=500, transductive=True
+    )
+    order = [*ids, 120]
+    np.testing.assert_allclose(
+        found, pulled(normalised(dense(vectors, 9, 3)[np.ix_(order, order)]), alpha), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.oracle
+@given(st.integers(1, 30), st.integers(1, 45), st.sampled_from([0.0, 1.0, 3.0]), st.integers(0, 99))
+@settings(max_examples=60)
+def test_the_query_among_any_candidates_equals_a_dense_solver(count, k, gamma, seed):
+    vectors = unit(40, 6, seed, spread=[None, 0.8][seed % 2])
+    ids = np.random.default_rng(seed).permutation(39)[:count]
+    if seed % 5 == 0:
+        vectors[ids[0]] = vectors[39]  # the query's own image
+    query, images = vectors[39], vectors[:39]
+    sims = (images[ids].astype(float) @ query.astype(float)).astype(np.float32)
+    found = DiffusionGraph.build(images, k, gamma).scores(
+        query, ids, sims, alpha=0.9, iterations=300, transductive=True
+    )
+    np.testing.assert_allclose(found, pulled(joined(images, query, ids, k, gamma), 0.9), rtol=1e-5, atol=1e-6)
+
+
+def test_a_query_that_nobody_has_among_his_nearest_reaches_nothing():
+    vectors = unit(30, 8, spread=0.2)
+    far = -vectors[0]
+    found = DiffusionGraph.build(vectors, 3).scores(far, np.arange(30), vectors @ far, transductive=True)
+    assert (found == 0).all()
+
+
+def test_a_query_that_joined_leaves_no_trace():
+    vectors = unit(60, spread=0.7)
+    graph, ids = DiffusionGraph.build(vectors[2:], 6), np.arange(58)
+    before, kept = graph.scores(vectors[0], ids, vectors[2:] @ vectors[0], transductive=True), graph.matrix.copy()
+    graph.scores(vectors[1], ids, vectors[2:] @ vectors[1], transductive=True)
+    np.testing.assert_array_equal(graph.scores(vectors[0], ids, vectors[2:] @ vectors[0], transductive=True), before)
+    assert (graph.matrix != kept).nnz == 0
 
 
 def test_order_of_the_database_and_of_the_candidates_does_not_matter():
@@ -163,7 +266,8 @@ def test_small_databases():
         graph = DiffusionGraph.build(vectors[:count])
         found = graph.scores(vectors[0], np.arange(count), vectors[:count] @ vectors[0])
         assert graph.matrix.shape == (count, count) and found.shape == (count,)
-    assert graph.scores(vectors[0], np.array([], int), np.array([])).shape == (0,)
+    for way in (False, True):
+        assert graph.scores(vectors[0], np.array([], int), np.array([]), transductive=way).shape == (0,)
     alone = DiffusionGraph.build(vectors[:1]).scores(vectors[0], np.array([0]), np.float32([0.5]))
     np.testing.assert_allclose(alone, [0.125])
 
