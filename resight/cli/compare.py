@@ -70,10 +70,14 @@ def _lines(found: Comparison) -> list[str]:
     from resight.show.comparison import COLUMNS, comparison_rows
     from resight.show.text import visible
 
-    rows = [COLUMNS, *comparison_rows(found)]
+    shorter = {"setting": "", "B better in": "B better"}  # 80 columns are enough then
+    rows = [[shorter.get(name, name) for name in COLUMNS], *comparison_rows(found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = [f"A  {found.a}", f"B  {found.b}", f"mAP x 100, {found.rule} rule"]
-    lines += ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    gaps = [2] * 5 + [1] * (len(widths) - 6)
+    for row in rows:
+        cells = [cell.rjust(width + gap) for cell, width, gap in zip(row[1:], widths[1:], gaps)]
+        lines.append(row[0].ljust(widths[0]) + "".join(cells))
     lines += [f"{part.setting}: {part.verdict}" for part in found.settings]
     method = [f"{one.key} {one.a} -> {one.b}" for one in found.differences if one.method]
     lines.append(f"method: {'; '.join(method) or 'the same in both'}")

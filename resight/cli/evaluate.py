@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json as json_module
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -89,6 +90,10 @@ def evaluate(
 
     if protocol is None and (truth or queries or distractors or load):
         raise InputError("--truth, --queries, --distractors and --load belong to a --protocol")
+    if load is not None and (collection or then or save or save_rankings):
+        raise InputError("--load scores rankings that are there: without a collection, --then, --save, --save-rankings")
+    if per_query is not None and (protocol or then or save or save_rankings):
+        raise InputError("--per-query is for labels without steps; --save FOLDER writes per_query.csv in all cases")
     known: Truth | None = None
     if protocol is not None:
         if truth is None:
@@ -110,23 +115,22 @@ def _evaluate(
     budget: str | None, k: tuple[int, ...], distractors: bool, allow_missing: bool, allow_leak: bool,
     save: Path | None, save_rankings: Path | None, per_query: Path | None, json: bool,
 ) -> int:  # fmt: skip
-    from resight.cli.search import parse_time
+    from resight.cli.search import parse_budget
     from resight.measure.collections import labelled_truth
     from resight.measure.evaluation import evaluate_truth, with_distractors
     from resight.search import Collection
 
-    seconds = parse_time(budget) if budget is not None else None
+    seconds = parse_budget(budget, then)
     with Collection.open(collection) as photos:
         if known is None and not (then or save or save_rankings):
             return _labelled(photos, collection, labels, k, allow_leak, per_query, json)
         everything = list(photos.items(status="ok")) if known is None else []
         truth = with_distractors(known, distractors) if known else labelled_truth(everything, labels)
-        each = _writer(save_rankings) if save_rankings is not None else None
-        with progress("searching for", len(truth.queries), unit="queries") as show:
-            result = evaluate_truth(
-                photos, truth, crop=crop, then=then, budget=seconds, queries=queries, ks=k, progress=show,
-                allow_missing=allow_missing, allow_leak=allow_leak, each=each,
-            )  # fmt: skip
+        each = _writer(save_rankings, truth) if save_rankings is not None else None
+        result = evaluate_truth(
+            photos, truth, crop=crop, then=then, budget=seconds, queries=queries, ks=k, watch=progress,
+            allow_missing=allow_missing, allow_leak=allow_leak, each=each,
+        )  # fmt: skip
     written = _save(result, save) if save is not None else []
     if save_rankings is not None:
         written.append(f"{save_rankings} ({len(truth.queries):,} rankings)")
@@ -139,15 +143,15 @@ def _evaluate(
     return 0
 
 
-def _writer(folder: Path) -> Callable[[Query, list[str]], None]:
-    from resight.measure.rankings_text import rankings_text
+def _writer(folder: Path, truth: Truth) -> Callable[[Query, list[str]], None]:
+    from resight.measure.rankings_text import ranking_file, rankings_text
     from resight.show import write_atomic
 
+    files = {query.name: folder / ranking_file(query.name) for query in truth.queries}  # before anything long begins
     folder.mkdir(parents=True, exist_ok=True)
 
     def write(query: Query, paths: list[str]) -> None:
-        name = query.name.strip("/").replace("/", "_")
-        write_atomic(folder / f"{name}.txt", rankings_text(paths, range(len(paths))))
+        write_atomic(files[query.name], rankings_text(paths, range(len(paths))))
 
     return write
 
@@ -214,41 +218,69 @@ def _print_labelled(collection: Path, result: Evaluation) -> None:
 
 
 def _print(collection: Path, result: Evaluated) -> None:
-    p, costs = result.protocol, result.costs
+    p = result.protocol
     published = f" of {p['published']:,} published" if p["published"] else ""
-    print(f"{collection}: {p['protocol']}, {p['queries']:,} queries, {p['database']:,} images searched{published}")
+    where = visible(str(collection))
+    print(f"{where}: {p['protocol']}, {p['queries']:,} queries, {p['database']:,} images searched{published}")
     _print_scores(result.scores)
     if result.missing:
         print(f"  MISSING    {len(result.missing):,} images of the ground truth count as never found, such as "
-              f"{', '.join(result.missing[:3])}")  # fmt: skip
+              f"{visible(', '.join(result.missing[:3]))}")  # fmt: skip
     for step in p["after"]:
         print(f"  then       {step}")
+    _print_rows("cost", _costs(result.costs))
+    _print_rows("protocol", _protocol(result.key, p))
+
+
+def _print_rows(head: str, rows: list[str]) -> None:
+    for row in rows:
+        for line in textwrap.wrap(visible(row), 66, break_long_words=False, break_on_hyphens=False):
+            print(f"  {head:<10} {line}")
+            head = ""
+
+
+def _costs(costs: dict[str, float]) -> list[str]:
     describing = f"{1000 * costs['describe_seconds']:.0f} ms to describe, " if costs["describe_seconds"] else ""
-    indexed = f", {1000 * costs['index_seconds']:.1f} ms to index" if costs["index_seconds"] else ""
     prepared = f"; {costs['prepare_seconds']:.1f} s to prepare the steps" if costs["prepare_seconds"] > 0.05 else ""
-    print(f"  cost       per query {describing}{1000 * costs['search_seconds']:.1f} ms to search{prepared}; "
-          f"per image {costs['bytes_per_image']:,.0f} bytes{indexed}")  # fmt: skip
-    scales = " ".join(f"{scale:g}" for scale in p["scales"])
-    print(f"  protocol   {result.key}: {p['backbone']} {p['weights']} {p['descriptor']}, {p['fit']} {p['size']}, "
-          f"scales {scales}")  # fmt: skip
+    indexed = f", {1000 * costs['index_seconds']:.1f} ms to index" if costs["index_seconds"] else ""
+    peak = f"{costs['peak_bytes'] / 2**20:,.0f} MiB" if "peak_bytes" in costs else ""
+    return [
+        f"per query {describing}{1000 * costs['search_seconds']:.1f} ms to search{prepared}",
+        f"per image {costs['bytes_per_image']:,.0f} bytes{indexed}",
+        *([f"peak resident memory of the process {peak}"] if peak else ()),
+    ]
+
+
+def _protocol(key: str, p: dict[str, Any]) -> list[str]:
     rules = dict.fromkeys(p["junk"].values())
-    print(f"             crop {p['crop']}; {p['own']}; " + (next(iter(rules)) if len(rules) == 1 else
-          "; ".join(f"{name}: {rule}" for name, rule in p["junk"].items())))  # fmt: skip
-    print("             mAP by the trapezoid rule (compute_ap), std by precision at each right answer; "
-          f"{'transductive' if p['transductive'] else 'not transductive'}")  # fmt: skip
-    print(f"             whitening {p['whitening']}"
-          + (" - LEAK: fitted on the evaluated images" if p["leak"] else "")
-          + (f"; {p['distractors']:,} distractors" if p["distractors"] else "")
-          + (f"; {p['missing']:,} missing" if p["missing"] else "")
-          + (f"; budget {p['budget']:g} s" if p["budget"] else ""))  # fmt: skip
+    stage = "" if p["stage"] == "last" else f", stage {p['stage']}"
+    leak = " - LEAK: fitted on the evaluated images" if p["leak"] else ""
+    more = [
+        f"{p['distractors']:,} distractors" if p["distractors"] else "",
+        f"{p['missing']:,} missing" if p["missing"] else "",
+        f"budget {p['budget']:g} s" if p["budget"] else "",
+    ]
+    return [
+        f"{key}: {p['backbone']} {p['weights']}{stage}, {p['precision']}",
+        f"{p['descriptor']}, {p['fit']} {p['size']}, scales {' '.join(f'{scale:g}' for scale in p['scales'])}",
+        f"embedding space {p['space']}",
+        f"crop {p['crop']}; {p['own']}",
+        next(iter(rules)) if len(rules) == 1 else "; ".join(f"{name}: {rule}" for name, rule in p["junk"].items()),
+        "mAP by the trapezoid rule (compute_ap), std by the standard rule",
+        *([f"transductive: {by}" for by in p["transductive_by"]] or ["not transductive"]),
+        "; ".join([f"whitening {p['whitening']}{leak}", *filter(None, more)]),
+    ]
 
 
 def _print_scores(scores: ProtocolScores) -> None:
-    depths = next(iter(scores.settings.values())).precision
-    columns = ["mAP", "mAP std", *(f"{name}@{k}" for name in ("mP", "P", "R") for k in depths)]
-    print("             " + " ".join(f"{name:>8}" for name in [*columns, "queries"]))
+    wide = max(9, *map(len, scores.settings))
+    print(f"  {'':<{wide}}  {'queries':>8} {'mAP':>8} {'mAP std':>8}")
     for name, one in scores.settings.items():
-        values = [one.map_trapezoid, one.map, *one.mp.values(), *one.precision.values(), *one.recall.values()]
-        print(f"  {name:<10} " + " ".join(f"{value:8.4f}" for value in values) + f" {one.queries:8,}")
+        print(f"  {name:<{wide}}  {one.queries:8,} {one.map_trapezoid:8.4f} {one.map:8.4f}")
+    depths = next(iter(scores.settings.values())).precision
+    print(f"  {'at depth':<{wide}}  {'':>8} " + " ".join(f"{k:8,}" for k in depths))
+    for name, one in scores.settings.items():
+        for measure, at in (("mP@k", one.mp), ("P@k", one.precision), ("R@k", one.recall)):
+            print(f"  {name:<{wide}}  {measure:>8} " + " ".join(f"{at[k]:8.4f}" for k in depths))
     if scores.ns is not None:
         print(f"  N-S score  {scores.ns:.3f} of 4")

@@ -100,7 +100,8 @@ def index(
     else:
         summary(report, total, to)
         if whiten is not None and whitening is not None:
-            print(f"  whitened to {whiten} dimensions, fitted on {whitening.fitted_on} ({whitening.sample:,} images)")
+            what = "pairs of images" if whiten_how == "learned" else "images"
+            print(f"  whitened to {whiten} dimensions, fitted on {whitening.fitted_on} ({whitening.sample:,} {what})")
     useless = report.failed and not (report.encoded or report.unchanged)
     unread = report.failed or any(kind in UNREADABLE for kind, _ in report.ignored)
     return 1 if useless or (strict and unread) else 0

@@ -15,6 +15,8 @@ from resight.errors import ImageError, InputError
 from resight.show.text import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from resight.search import Collection, Ranking
     from resight.search.after import After
 
@@ -58,7 +60,7 @@ def search(
     label
         Only among images with this label.
     path
-        Only among images whose whole path matches this glob, e.g. '*/2023/*'.
+        Only among images whose whole path matches this glob, e.g. `'*/2023/*'`.
     html
         Write a self-contained HTML page.
     sheet
@@ -125,15 +127,22 @@ def ready(
     photos: Collection, then: tuple[str, ...], budget: str | None, *, label: str | None = None, path: str | None = None
 ) -> After | None:
     """The steps after a search, prepared with progress shown; None if there are none."""
-    seconds = parse_time(budget) if budget is not None else None
+    from resight.measure.watching import prepare
+
+    seconds = parse_budget(budget, then)
     if not then:
-        if seconds is not None:
-            raise InputError("--budget is for the steps of --then, and none was given")
         return None
     after = photos.after(then, label=label, path=path, budget=seconds)
-    with progress("preparing the steps", len(photos)) as show:
-        after.prepare(lambda done, total: show(done, 0))
+    prepare(after, progress)
     return after
+
+
+def parse_budget(text: str | None, then: Sequence[str]) -> float | None:
+    """Seconds of a --budget, None for none. Raises InputError for what is no time, or without steps to be timed."""
+    seconds = None if text is None else parse_time(text)
+    if seconds is not None and not then:
+        raise InputError("--budget is for the steps of --then, and none was given")
+    return seconds
 
 
 def parse_time(text: str) -> float:

@@ -66,7 +66,11 @@ def _print_line(line: Line, place: str, reused: bool) -> None:
 
 
 def _finish(grid: Grid, inputs: Inputs, lines: Sequence[Line]) -> int:
-    from resight.measure.grid_table import best_two, table_csv, table_markdown
+    import shlex
+    import shutil
+    import textwrap
+
+    from resight.measure.grid_table import best_two, table_csv, table_markdown, table_notes, table_text
     from resight.show import write_atomic
     from resight.show.text import visible
 
@@ -76,11 +80,17 @@ def _finish(grid: Grid, inputs: Inputs, lines: Sequence[Line]) -> int:
     text = "\n".join(map(visible, table_markdown(lines, _sources(grid, inputs)).split("\n")))
     write_atomic(sheet, table_csv(lines).encode("utf-8", "backslashreplace"))
     write_atomic(page, text)
-    print(f"\n{text}")
-    print(f"wrote {visible(str(page))} and {visible(sheet.name)}")
+    width = shutil.get_terminal_size((120, 24)).columns
+    print()
+    for line in table_text(lines, width).split("\n"):
+        print(visible(line))
+    print()
+    for note in table_notes(lines, "*"):
+        print(textwrap.fill(visible(note), width, break_long_words=False, break_on_hyphens=False))
+    print(f"wrote {visible(str(page))} (all columns and the protocol) and {visible(sheet.name)}")
     pair = best_two(lines)
     if pair is not None:
-        best, second = (visible(str(out / "cells" / line.key)) for line in pair)
+        best, second = (visible(shlex.quote(str(out / "cells" / line.key))) for line in pair)
         print(f"the best two, query by query: resight compare {second} {best}")
     return 0 if all(line.done for line in lines) else 1
 

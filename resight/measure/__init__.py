@@ -2,9 +2,9 @@
 
 from resight.measure.average_precision import RULES, average_precision, positive_ranks
 from resight.measure.protocols import ProtocolScores, RankingScorer, name_index, score_rankings
+from resight.measure.resampling import bootstrap_interval
 from resight.measure.retrieval import (
     RetrievalScores,
-    bootstrap_interval,
     coverage_at,
     evaluate_labels,
     precision_at,

@@ -8,13 +8,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resight.errors import InputError
 from resight.images import Truth, read_labels, truth_from_labels
 from resight.measure.leaks import refuse_leak, whitening_text
 from resight.measure.retrieval import RetrievalScores, evaluate_labels
-from resight.search import Collection, Item
+
+if TYPE_CHECKING:
+    from resight.search import Collection, Item
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def evaluate(
         "size": config.size or "native",
         "fit": config.fit,
         "scales": list(config.scales),
+        "stage": "last" if config.stage is None else config.stage,
+        "precision": config.precision,
         "whitening": whitening_text(photos),
         "leak": leak,
     }  # fmt: skip

@@ -10,17 +10,18 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from resight.errors import InputError, unknown
+from resight.measure.resampling import EQUAL, drawn_means, interval_of, randomisation_p
 from resight.measure.runs import Run, RunQuery
 
 FIELDS = {"trapezoid": "ap_trapezoid", "standard": "ap"}
 # What a method is made of. Any other key of the protocol is a condition that both runs should share.
-METHOD = frozenset({"backbone", "weights", "descriptor", "size", "fit", "scales", "whitening", "after"})
+ENCODER = ("backbone", "weights", "descriptor", "size", "fit", "scales", "stage", "precision")
+METHOD = frozenset({*ENCODER, "space", "whitening", "whitening_key", "after"})
+# What follows from other keys, and is named only if none of them tells the runs apart.
+FOLLOWS = {"space": ENCODER, "whitening_key": ("whitening", "space"), "transductive_by": ("transductive",)}
 FEWEST = 6  # with 5 queries, one method is better in all of them by chance once in 16 times
-EQUAL = 1e-9  # differences of AP below this are a tie
-CELLS = 1 << 21  # numbers drawn at a time: memory is bounded, the result does not depend on it
 
 
 @dataclass(frozen=True)
@@ -170,43 +171,9 @@ def compare_runs(
     )  # fmt: skip
 
 
-def drawn_means(values: ArrayLike, samples: int, seed: int) -> NDArray[np.float64]:
-    """(n,) values -> (samples,) means of n values drawn with replacement: what `bootstrap_interval` takes its ends of.
-
-    >>> drawn_means([0.5, 0.5], 3, 0)
-    array([0.5, 0.5, 0.5])
-    """
-    scores, random = np.asarray(values, np.float64), np.random.default_rng(seed)
-    return np.concatenate([
-        scores[random.integers(0, scores.size, (rows, scores.size))].mean(1) for rows in _rows(samples, scores.size)
-    ])  # fmt: skip
-
-
-def randomisation_p(values: ArrayLike, samples: int, seed: int) -> float:
-    """How often the mean of paired differences is this far from zero when their signs are drawn at random.
-
-    values: (n,)   differences, one per query
-    ->      in (0, 1]: (1 + draws at least as far) / (1 + samples), so that it is never 0 by luck
-
-    Fisher 1935; Smucker 2007, section 3.1.
-    """
-    scores, random = np.asarray(values, np.float64), np.random.default_rng(seed)
-    least, far = abs(float(scores.mean())) - EQUAL, 0
-    for rows in _rows(samples, scores.size):
-        signs = random.integers(0, 2, (rows, scores.size), dtype=np.int8) * 2.0 - 1.0
-        far += int((np.abs(signs @ scores / scores.size) >= least).sum())
-    return (1 + far) / (1 + samples)
-
-
-def _rows(samples: int, width: int) -> Iterator[int]:
-    step = max(1, CELLS // width)
-    yield from (min(step, samples - start) for start in range(0, samples, step))
-
-
 def _compare(setting: str, changes: Sequence[QueryChange], samples: int, seed: int, extremes: int) -> SettingComparison:
     change = np.array([one.change for one in changes])
     means = drawn_means(change, samples, seed)
-    low, high = np.percentile(means, [2.5, 97.5])
     ordered = sorted(changes, key=lambda one: one.change)  # stable: equal changes stay in the order of the queries
     return SettingComparison(
         setting=setting,
@@ -214,7 +181,7 @@ def _compare(setting: str, changes: Sequence[QueryChange], samples: int, seed: i
         a=_mean([one.a for one in changes]),
         b=_mean([one.b for one in changes]),
         difference=float(change.mean()),
-        interval=(float(low), float(high)),
+        interval=interval_of(means),
         better=float((means > EQUAL).mean()),
         wins=int((change > EQUAL).sum()),
         ties=int((np.abs(change) <= EQUAL).sum()),
@@ -269,10 +236,12 @@ def _changes(
 
 
 def _differences(a: dict[str, Any], b: dict[str, Any]) -> Iterator[ProtocolDifference]:
+    apart = {}
     for key in [*a, *(key for key in b if key not in a)]:
         first, second = ("(not said)" if key not in run else _text(run[key]) for run in (a, b))
         if first != second:
-            yield ProtocolDifference(key, first, second, key in METHOD)
+            apart[key] = ProtocolDifference(key, first, second, key in METHOD)
+    yield from (one for key, one in apart.items() if not any(other in apart for other in FOLLOWS.get(key, ())))
 
 
 def _text(value: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,15 @@ from resight.measure.leaks import refuse_leak, whitening_text
 from resight.measure.names import NameIndex, name_index
 from resight.measure.protocols import ProtocolScores, RankingScorer
 from resight.measure.runs import Run, RunQuery, Shown
-from resight.search import Collection, Item, Ranking
-from resight.search.after import After
+from resight.measure.watching import Watch, prepare, unwatched
 from resight.search.database import Database
+from resight.search.ranking import Ranking
+
+if TYPE_CHECKING:
+    from resight.search import Collection, Item
+    from resight.search.after import After
 
 SHOWN = 20
-QUERIES_AT_A_TIME = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +39,7 @@ class Evaluated:
     protocol   the fingerprint: all that the numbers depend on; `key` names it
     run        per query: average precision, time, first results; for `run_files` and comparisons
     costs      seconds to prepare the steps, seconds per query to describe it and to search with all steps; bytes of an
-               image's descriptor, and seconds that indexing took per image
+               image's descriptor, seconds that indexing took per image, and `peak_memory` of the process
     missing    images of the ground truth that the collection lacks
     """
 
@@ -64,7 +68,7 @@ def evaluate_truth(
     ks: Sequence[int] = (1, 5, 10),
     allow_missing: bool = False,
     allow_leak: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    watch: Watch = unwatched,
     each: Callable[[Query, list[str]], None] | None = None,
 ) -> Evaluated:
     """Scores of a collection by a protocol, over full rankings.
@@ -73,6 +77,7 @@ def evaluate_truth(
     crop:    what a query's box cuts: "pixels" (before resizing), "map" (the feature map) or "none" (the box is unused)
     then, budget: steps after the search and their time per query, as in `Collection.search`
     queries: folder with the query images that are not in the collection
+    watch:   shows how far the preparation of the steps and the queries are, see `watching`
     each:    called with every query and the paths of its ranking, best first
 
     Raises InputError for images that are missing (unless `allow_missing`) or ambiguous, a whitening that was fitted on
@@ -83,52 +88,78 @@ def evaluate_truth(
     if budget is not None and not then:
         raise InputError("a budget is for the steps after the search (--then), and none was given")
     leak = refuse_leak(photos, allow_leak)
+    search = _search(photos, truth, crop, queries, allow_missing)
+    search.take_steps(then, budget, watch)
+    scorer = RankingScorer(truth, search.index, ks)
+    found = _search_all(search, scorer, watch, each)
+    protocol, scores = _protocol(search, leak), scorer.scores()
+    run = Run(photos.path.name, protocol, scores.as_dict(), found)
+    return Evaluated(scores, protocol, run, _costs(search), search.index.missing, fingerprint_key(protocol))
+
+
+def _search(photos: Collection, truth: Truth, crop: str, queries: str | Path | None, allow_missing: bool) -> _Search:
+    """The search among the images that the ground truth names, all of which are there."""
     items, vectors = photos.vectors()
     if not items:
         raise InputError(f"{photos.path.name} is empty: nothing to measure")
     index = name_index(truth, [item.path for item in items], allow_missing=allow_missing)
-    rows = np.flatnonzero(index.database)
-    ids = np.array([item.id for item in items], np.int64)
-    searched = Database(
-        ids[rows], vectors[rows], [items[i].path for i in rows], [items[i].label for i in rows]
-    )  # fmt: skip
-    after = photos.after(then, budget=budget, database=searched) if then else None
-    if after is not None:
-        after.prepare()
-    search = _Search(photos, truth, items, vectors, index, searched, after, crop, _find_images(queries))
-    scorer = RankingScorer(truth, index, ks)
+    lost = [] if allow_missing else [query for query in truth.queries if query.image in index.missing]
+    if lost:
+        raise InputError(f"query {lost[0].name!r}: its image {lost[0].image!r} is missing")
+    return _Search(photos, truth, items, vectors, index, crop, _find_images(queries))
+
+
+def _search_all(
+    search: _Search, scorer: RankingScorer, watch: Watch, each: Callable[[Query, list[str]], None] | None
+) -> tuple[RunQuery, ...]:
+    """Every query searched for and scored; what a run keeps of it."""
+    truth, index = search.truth, search.index
+    ids = np.array([item.id for item in search.items], np.int64)
     found: list[RunQuery] = []
-    for number, query in enumerate(truth.queries):
-        if not allow_missing and query.image in index.missing:
-            raise InputError(f"query {query.name!r}: its image {query.image!r} is missing")
-        ranking, seconds = search(number)
-        own = index.queries[number]
-        if truth.own == "removed" and own >= 0:  # a step has searched again and met it
-            ranking = ranking.take(np.flatnonzero(ranking.ids != ids[own]))
-        places = np.searchsorted(ids, ranking.ids)
-        scorer.add(number, places)
-        found.append(_run_query(query, ranking, scorer, number, truth, index, places, seconds))
-        if each is not None:
-            each(query, list(ranking.paths))
-        if progress is not None:
+    with watch("searching", len(truth.queries), "queries") as progress:
+        for number, query in enumerate(truth.queries):
+            ranking, seconds = search(number)
+            places = np.searchsorted(ids, ranking.ids)
+            scorer.add(number, places)
+            found.append(_run_query(query, ranking, scorer, number, truth, index, places, seconds))
+            if each is not None:
+                each(query, list(ranking.paths))
             progress(number + 1, 0)
-    scores = scorer.scores()
+    return tuple(found)
+
+
+def _protocol(search: _Search, leak: bool) -> dict[str, Any]:
+    photos, truth, index, after = search.photos, search.truth, search.index, search.after
     config, space = photos.config, photos.encoder_space
-    protocol = fingerprint(
-        truth, index, crop=crop if any(q.box for q in truth.queries) else "none", backbone=config.backbone,
-        weights=space.get("weights", ""), descriptor=config.descriptor, size=space.get("size"),
-        fit=config.fit, scales=config.scales, whitening=whitening_text(photos), leak=leak, after=[str(s) for s in
-        (after.steps if after else ())], budget=budget,
+    return fingerprint(
+        truth, index, crop=search.crop if any(q.box for q in truth.queries) else "none", backbone=config.backbone,
+        weights=space.get("weights", ""), descriptor=config.descriptor, size=space.get("size"), fit=config.fit,
+        scales=config.scales, stage=config.stage, precision=config.precision, space=photos.space,
+        whitening=whitening_text(photos), whitening_key=photos.whitening.key if photos.whitening else "", leak=leak,
+        after=after.steps if after else (), budget=after.budget if after else None,
     )  # fmt: skip
+
+
+def _costs(search: _Search) -> dict[str, float]:
     costs = {
-        "prepare_seconds": after.prepared if after else 0.0,
+        "prepare_seconds": search.after.prepared if search.after else 0.0,
         "describe_seconds": search.describing / max(search.described, 1),
-        "search_seconds": search.searching / len(truth.queries),
-        "bytes_per_image": 4.0 * vectors.shape[1],
-        "index_seconds": photos.seconds_per_image or 0.0,
+        "search_seconds": search.searching / len(search.truth.queries),
+        "bytes_per_image": 4.0 * search.vectors.shape[1],
+        "index_seconds": search.photos.seconds_per_image or 0.0,
     }
-    run = Run(photos.path.name, protocol, scores.as_dict(), tuple(found))
-    return Evaluated(scores, protocol, run, costs, index.missing, fingerprint_key(protocol))
+    peak = peak_memory()
+    return costs if peak is None else {**costs, "peak_bytes": float(peak)}
+
+
+def peak_memory() -> int | None:
+    """Peak resident memory of this process so far, in bytes, all it ever did included; None where nobody counts it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
 
 
 class _Search:
@@ -136,12 +167,24 @@ class _Search:
 
     def __init__(
         self, photos: Collection, truth: Truth, items: list[Item], vectors: NDArray[np.float32], index: NameIndex,
-        searched: Database, after: After | None, crop: str, images: dict[str, str],
+        crop: str, images: dict[str, str],
     ) -> None:  # fmt: skip
         self.photos, self.truth, self.items, self.vectors, self.index = photos, truth, items, vectors, index
-        self.searched, self.after, self.crop, self.images = searched, after, crop, images
+        rows = np.flatnonzero(index.database)
+        self.searched = Database(
+            np.array([items[i].id for i in rows], np.int64), vectors[rows], [items[i].path for i in rows],
+            [items[i].label for i in rows],
+        )  # fmt: skip
+        self.after: After | None = None
+        self.crop, self.images = crop, images
         self.describing = self.searching = 0.0
         self.described = 0
+
+    def take_steps(self, then: Sequence[str], budget: float | None, watch: Watch) -> None:
+        """Prepare these steps, to be taken after every search."""
+        if then:
+            self.after = self.photos.after(then, budget=budget, database=self.searched)
+            prepare(self.after, watch)
 
     def __call__(self, number: int) -> tuple[Ranking, float]:
         """The ranking of a query, and the seconds it took after it was described."""
@@ -151,7 +194,7 @@ class _Search:
         start = time.perf_counter()
         vector = self.vectors[row] if row >= 0 and box is None else self._describe(path, box)
         middle = time.perf_counter()
-        # Hidden from the search and not only taken out of its result: the steps search again.
+        # Hidden from every search, as the steps search again: so it is in no ranking of theirs.
         self.searched.hidden = self.items[row].id if self.truth.own == "removed" and row >= 0 else None
         ids, scores = self.searched.search(vector, len(self.searched))
         paths, labels = self.searched.named(ids)

@@ -10,6 +10,7 @@ from typing import Any
 from resight.errors import InputError, unknown
 from resight.images.truth import Truth
 from resight.measure.names import NameIndex
+from resight.search.after import Step, parse_step
 
 CROPS = ("pixels", "map", "none")
 AP = "map_trapezoid: area under the curve as compute_ap; map: mean precision at each positive; of all positives"
@@ -31,24 +32,30 @@ def fingerprint(
     size: int | str | None,
     fit: str,
     scales: Sequence[float] = (1.0,),
+    stage: int | None = None,
+    precision: str = "float32",
+    space: str = "",
     whitening: str = "none",
+    whitening_key: str = "",
     leak: bool = False,
-    after: Sequence[str] = (),
+    after: Sequence[str | Step] = (),
     budget: float | None = None,
-    transductive: bool = False,
 ) -> dict[str, Any]:
     """The protocol of an evaluation as plain values, for printing, saving and comparing.
 
     truth, index: as they were scored
     crop:         what the query's box cuts: "pixels" (before resizing), "map" (the feature map) or "none" (unused)
     weights:      hash of the model's weights
-    size:         longest side in pixels, None for native size
-    whitening:    what it was fitted on and to how many dimensions, or "none"
+    size:         side in pixels, None for native size
+    stage:        the intermediate stage that the maps come from, None for the last map
+    space:        key of the embedding space, in which all that makes a vector is: preprocessing, part whitening ...
+    whitening:    what it was fitted on and to how many dimensions, or "none"; whitening_key: of its numbers
     leak:         something was fitted on the images that are evaluated
     after:        the steps after the first search, in order, with their options
     budget:       seconds a query may take, None without limit
-    transductive: queries influence each other's results
 
+    `transductive` is whether a query's ranking depends on the query's own image, or on the query, among the images that
+    are searched; `transductive_by` says how, see `influences`.
     `database` counts the images searched and `published` those of the published set; `distractors` are images beyond
     these, `missing` images of the ground truth that the collection lacks.
     Raises InputError for an unknown crop.
@@ -56,6 +63,7 @@ def fingerprint(
     if crop not in CROPS:
         raise unknown("crop", crop, CROPS)
     searched = int(index.database.sum())
+    by = influences(truth, index, after)
     return {
         "protocol": truth.name,
         "queries": len(truth.queries),
@@ -70,15 +78,38 @@ def fingerprint(
         "size": "native" if size is None else size,
         "fit": fit,
         "scales": [float(scale) for scale in scales],
+        "stage": "last" if stage is None else stage,
+        "precision": precision,
         "backbone": backbone,
         "weights": weights,
         "descriptor": descriptor,
+        "space": space,
         "whitening": whitening,
+        "whitening_key": whitening_key,
         "leak": bool(leak),
-        "after": list(after),
+        "after": [str(step) for step in after],
         "budget": budget,
-        "transductive": bool(transductive),
+        "transductive": bool(by),
+        "transductive_by": by,
     }
+
+
+def influences(truth: Truth, index: NameIndex, after: Sequence[str | Step]) -> list[str]:
+    """How a query takes part in its own ranking, as short sentences; none if it does not.
+
+    A query's own image that is taken out of its ranking (`own` "removed") is still a neighbour of other images: steps
+    that use these, by `Step.uses_neighbours`, let it pull its neighbours up. `Step.transductive` is asked for.
+    """
+    steps = [parse_step(step) for step in after]
+    own = index.queries[index.queries >= 0]
+    near = [step.name for step in steps if step.uses_neighbours]
+    asked = [step.name for step in steps if step.transductive]
+    found = []
+    if near and truth.own == "removed" and index.database[own].any():
+        found.append(f"the query's own image is a neighbour of others in {', '.join(dict.fromkeys(near))}")
+    if asked:
+        found.append(f"the query is one of the images in {', '.join(dict.fromkeys(asked))}")
+    return found
 
 
 def fingerprint_key(protocol: Mapping[str, Any]) -> str:

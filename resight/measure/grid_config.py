@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -22,17 +23,31 @@ LIMIT = 2**20  # bytes of a config file
 MOST_CELLS = 10_000
 MOST_STEPS = 20
 PARTED = ("cam", "rmac")  # the descriptors that sum parts, as resight.features.encoder.PARTED, without loading torch
+LEARNED = "learned:"
 OWN_WEIGHTS = ("package", "hub", "random")  # anything else is a file
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One experiment: a descriptor, dimensions of its parts' and of its own whitening (0: none), steps afterwards."""
+    """One experiment: a descriptor, dimensions of its parts' and of its own whitening (0: none), steps afterwards.
+
+    whitening: dimensions, or "learned:256" for a whitening learned from labels, as in `Grid`
+    """
 
     descriptor: str
     part_whitening: int
-    whitening: int
+    whitening: int | str
     then: tuple[str, ...]
+
+    @property
+    def how(self) -> str:
+        """How the whitening is fitted, "pca" or "learned"."""
+        return "learned" if isinstance(self.whitening, str) else "pca"
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of the whitened descriptor, 0 without whitening."""
+        return _dim(self.whitening)
 
     def __str__(self) -> str:
         """
@@ -41,7 +56,7 @@ class Cell:
         """
         parts = [self.descriptor]
         parts += [f"parts whitened to {self.part_whitening}"] if self.part_whitening else []
-        parts += [f"whitened to {self.whitening}"] if self.whitening else []
+        parts += [f"whitened to {self.dim}{' (learned)' if self.how == 'learned' else ''}"] if self.whitening else []
         parts += [" -> ".join(self.then)] if self.then else []
         return ", ".join(parts)
 
@@ -71,8 +86,8 @@ class Grid:
     """Search also the images that the protocol's ground truth does not list."""
     whiten_from: tuple[str, ...] = ()
     """Images that whitenings are fitted on: others than those evaluated."""
-    whitening: tuple[int, ...] = (0,)
-    """Dimensions of the whitened descriptor, 0 for none."""
+    whitening: tuple[int | str, ...] = (0,)
+    """Dimensions of the whitened descriptor, 0 for none; "learned:256" learns from the labels of `whiten_from`."""
     part_whitening: tuple[int, ...] = (0,)
     """Dimensions of the whitened parts of cam and rmac, 0 for none."""
     then: tuple[tuple[str, ...], ...] = ((),)
@@ -92,6 +107,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         self._set("descriptors", [str(parse_descriptor(text)) for text in self.descriptors])
+        self._set("whitening", [_whitening(value) for value in self.whitening])
         self._set("then", [tuple(str(parse_step(step)) for step in chain) for chain in self.then])
         for name in ("images", "descriptors", "whitening", "part_whitening", "then", "ks"):
             values = getattr(self, name)
@@ -101,8 +117,9 @@ class Grid:
             if twice:
                 raise InputError(f"{name} has {_said(twice[0])} twice")
         for name, least in (("whitening", 0), ("part_whitening", 0), ("ks", 1)):
-            if min(getattr(self, name)) < least:
-                raise InputError(f"{name} takes whole numbers of at least {least}, got {min(getattr(self, name))}")
+            smallest = min(map(_dim, getattr(self, name)))
+            if smallest < least:
+                raise InputError(f"{name} takes whole numbers of at least {least}, got {smallest}")
         if self.crop not in CROPS:
             raise unknown("crop", self.crop, CROPS)
         self._check_truth()
@@ -149,7 +166,7 @@ class Grid:
         return tuple(Cell(*values) for values in every if _has_meaning(values[0].partition(":")[0], *values[1:]))
 
 
-def _has_meaning(name: str, parts: int, _: int, then: tuple[str, ...]) -> bool:
+def _has_meaning(name: str, parts: int, _: int | str, then: tuple[str, ...]) -> bool:
     online = any(step.partition(":")[0] == "cam-online" for step in then)
     return not (parts and name not in PARTED) and not (online and name != "cam")
 
@@ -249,6 +266,24 @@ def _number(value: object, key: str) -> int:
     return value
 
 
+def _dim(whitening: int | str) -> int:
+    return int(whitening.removeprefix(LEARNED)) if isinstance(whitening, str) else whitening
+
+
+def _whitening(value: object, key: str = "whitening") -> int | str:
+    """A number of dimensions as it is, or "learned:N" in its plainest form."""
+    if not isinstance(value, str):
+        return _number(value, key)
+    found = re.fullmatch(r"learned\s*:\s*0*([1-9][0-9]{0,8})", value.strip().lower())
+    if found is None:
+        raise InputError(f'{key} takes whole numbers, or "learned:256" to learn from labels, got {_said(value)}')
+    return f"{LEARNED}{found[1]}"
+
+
+def _whitenings(value: object, key: str) -> tuple[int | str, ...]:
+    return tuple(_whitening(one, key) for one in _list(value, key))
+
+
 def _table(value: object, key: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise InputError(f"{key} must be a table, such as [encoder] with size = 224 below, got {_said(value)}")
@@ -288,11 +323,11 @@ def _said(value: object) -> str:
 
 
 EXAMPLES = {
-    "images": '["photos"]', "descriptors": '["gem", "rmac"]', "whitening": "[0, 128]", "part_whitening": "[0]",
-    "then": '[[], ["alpha-qe:k=5"]]', "ks": "[1, 10]", "whiten_from": '["other-photos"]',
+    "images": '["photos"]', "descriptors": '["gem", "rmac"]', "whitening": '[0, 128, "learned:128"]',
+    "part_whitening": "[0]", "then": '[[], ["alpha-qe:k=5"]]', "ks": "[1, 10]", "whiten_from": '["other-photos"]',
 }  # fmt: skip
 KINDS: dict[str, Callable[[object, str], Any]] = {
     "images": _texts, "descriptors": _texts, "labels": _text, "protocol": _text, "truth": _text, "queries": _text,
-    "crop": _text, "whiten_from": _texts, "whitening": _numbers, "part_whitening": _numbers, "then": _chains,
+    "crop": _text, "whiten_from": _texts, "whitening": _whitenings, "part_whitening": _numbers, "then": _chains,
     "distractors": _flag, "ks": _numbers, "allow_missing": _flag, "allow_leak": _flag, "encoder": _table, "out": _text,
 }  # fmt: skip

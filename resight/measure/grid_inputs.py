@@ -7,16 +7,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resight.errors import InputError, WorkError, unknown
 from resight.images import Listing, list_images, read_labels
 from resight.images.truth import Truth, read_truth, truth_from_labels
-from resight.measure.collections import labels_of
+from resight.measure.collections import labelled_truth
 from resight.measure.evaluation import with_distractors
 from resight.measure.grid_config import Grid
 from resight.measure.names import name_index
-from resight.search import Collection
+
+if TYPE_CHECKING:
+    from resight.search import Collection
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class Inputs:
     whitening  paths of the images that whitenings are fitted on
     truth      the protocol's ground truth; None if labels are it
     asked      16 hex digits of the query images that lie apart, "" without any
+    labelled   16 hex digits of the labels, those that a whitening may learn from included
     """
 
     images: tuple[str, ...]
     whitening: tuple[str, ...]
     truth: Truth | None
     asked: str = ""
+    labelled: str = ""
 
     def __repr__(self) -> str:
         return f"<Inputs {len(self.images):,} images, {len(self.whitening):,} for whitening>"
@@ -50,27 +54,32 @@ def read_inputs(grid: Grid) -> Inputs:
         raise InputError(f"out: expected a folder or a free name, {grid.out} is a file")
     listings = _listed(grid.images, "images")
     paths = tuple(str(listing.path) for listing in listings)
-    truth = None
+    truth, labels = None, [listing.label for listing in listings]
     if grid.protocol is not None and grid.truth is not None:
         truth = with_distractors(read_truth(grid.protocol, grid.truth), grid.distractors)
         index = name_index(truth, paths, allow_missing=grid.allow_missing)
         _check_queries(grid, truth, [q.image for q, row in zip(truth.queries, index.queries) if row < 0])
     else:
-        truth_from_labels(paths, _labels(listings, str(grid.labels)))
-    whitening: tuple[str, ...] = ()
-    if grid.whitens:
-        whitening = tuple(str(listing.path) for listing in _listed(grid.whiten_from, "whiten_from"))
-        if not grid.allow_leak:
-            _refuse_shared(paths, whitening)
-    return Inputs(paths, whitening, truth, _content_of_queries(grid))
+        labels = _labels(listings, str(grid.labels))
+        truth_from_labels(paths, labels)
+    others = _listed(grid.whiten_from, "whiten_from") if grid.whitens else []
+    whitening = tuple(str(listing.path) for listing in others)
+    if others and not grid.allow_leak:
+        _refuse_shared(paths, whitening)
+    named = [listing.label for listing in others]
+    if any(cell.how == "learned" for cell in grid.cells) and not _shares_a_label(named):
+        raise InputError("a learned whitening needs whiten_from images with the same label, and no two have: take "
+                         "folders with a folder for each label, or a CSV list with a column label")  # fmt: skip
+    return Inputs(
+        paths, whitening, truth, _content_of_queries(grid), digest([[*zip(paths, labels)], [*zip(whitening, named)]])
+    )
 
 
 def collection_truth(grid: Grid, inputs: Inputs, photos: Collection) -> Truth:
     """The ground truth for a collection of the images: the protocol's, or the labels of those that could be read."""
     if inputs.truth is not None:
         return inputs.truth
-    items = list(photos.items(status="ok"))
-    return truth_from_labels([item.path for item in items], labels_of(items, str(grid.labels)))
+    return labelled_truth(list(photos.items(status="ok")), str(grid.labels))
 
 
 def truth_key(truth: Truth) -> str:
@@ -118,6 +127,11 @@ def _labels(listings: Sequence[Listing], labels: str) -> list[str | None]:
         raise unknown("labels", labels, ["folder", "stored", "csv:FILE"])
     label_of = read_labels(labels)
     return [label_of(listing.path) for listing in listings]
+
+
+def _shares_a_label(labels: Sequence[str | None]) -> bool:
+    known = [label for label in labels if label is not None]
+    return len(set(known)) < len(known)
 
 
 def _check_queries(grid: Grid, truth: Truth, elsewhere: list[str]) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from resight.measure.fingerprint import fingerprint_key
-from resight.measure.grid import Row
 from resight.measure.grid_config import Cell
-from resight.measure.retrieval import bootstrap_interval
+from resight.measure.grid_rows import Row
+from resight.measure.resampling import bootstrap_interval
 
 Interval = tuple[float, float]
+CHOICES = ("descriptor", "parts", "whitening", "then")
 NOTE = (
     "Scores x 100, N-S of 4; mAP by the trapezoid rule with its 95 % interval over queries, mAP std by the standard "
-    "rule. Bold: the highest number of a column, which need not be a real difference. "
+    "rule. {mark}: the highest number of a column, which need not be a real difference. "
     "ms/query: the search with its steps, on the machine as it was then."
 )
 
@@ -110,9 +112,9 @@ def table_markdown(lines: Sequence[Line], remarks: Sequence[str] = ()) -> str:
 
     remarks: lines to put before the table
     """
-    scores, intervals = _columns(lines)
+    scores, _ = _columns(lines)
     best = {name: max((_shown(line, name) for line in lines if line.done), default=math.nan) for name in scores}
-    head = ["descriptor", "parts", "whitening", "then", *scores, "ms/query", "bytes/image", "cell", "protocol"]
+    head = [*CHOICES, *scores, "ms/query", "bytes/image", "cell", "protocol"]
     rows = [head, ["---"] * 4 + ["---:"] * (len(scores) + 2) + ["---"] * 2]
     for line in lines:
         choices = _choices(line, "none")
@@ -124,7 +126,42 @@ def table_markdown(lines: Sequence[Line], remarks: Sequence[str] = ()) -> str:
         rows.append([*choices, *numbers, *costs, line.key, fingerprint_key(line.protocol)])
     table = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     above = "\n\n".join([_about(lines), *map(_cell, remarks)])
-    return "\n".join([above, "", *table, "", *_notes(lines, scores, intervals), ""])
+    return "\n".join([above, "", *table, "", *table_notes(lines), ""])
+
+
+def table_text(lines: Sequence[Line], width: int = 100) -> str:
+    """The table for a terminal: one line per cell, columns in line, the highest number of each marked with *.
+
+    width: columns of the terminal. Choices that are the same in every cell are left out, and from the right what does
+           not fit; nothing of it is lost, as `table_markdown` has all
+    """
+    scores, intervals = _columns(lines)
+    choices = list(zip(*[_choices(line, "-") for line in lines]))
+    kept = [i for i, column in enumerate(choices) if len(set(column)) > 1] or [0]
+    columns = [[CHOICES[i], *map(str, choices[i])] for i in kept]
+    for name in sorted(scores, key=lambda name: name.endswith(" std")):  # those last, as the first to be left out
+        best = max(_shown(line, name) for line in lines if line.done)
+        columns.append([name, *(_marked(line, name, best) for line in lines)])
+    columns.append(["ms/query", *(f"{line.milliseconds:.1f}" if line.done else "" for line in lines)])
+    widths = [max(map(len, column)) for column in columns]
+    while len(columns) > len(kept) + 1 and sum(widths) + 2 * (len(widths) - 1) > width:
+        columns, widths = columns[:-1], widths[:-1]
+    left = [i < len(kept) or column[0] in intervals for i, column in enumerate(columns)]
+    rows = []
+    for row in zip(*columns):
+        rows.append("  ".join(
+            text.ljust(wide) if to_left else text.rjust(wide) for text, wide, to_left in zip(row, widths, left)
+        ).rstrip())  # fmt: skip
+    return "\n".join(rows)
+
+
+def _marked(line: Line, name: str, best: float) -> str:
+    if not line.done:
+        return "-"
+    text = _number(line, name, False)
+    mark = "*" if text and _shown(line, name) == best else " "
+    number, space, interval = text.partition(" ")
+    return f"{number}{mark}{space}{interval}"
 
 
 def best_two(lines: Sequence[Line]) -> tuple[Line, Line] | None:
@@ -186,16 +223,25 @@ def _said(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _notes(lines: Sequence[Line], scores: Sequence[str], intervals: Sequence[str]) -> list[str]:
-    notes = [NOTE] if scores else []
+def table_notes(lines: Sequence[Line], mark: str = "Bold") -> list[str]:
+    """What to make of the table, one text per remark; mark: what stands at the highest numbers."""
+    scores, intervals = _columns(lines)
+    notes = [NOTE.format(mark=mark)] if scores else []
     for name in intervals:
         notes += _overlap(name, lines)
+    notes += _transductive(lines)
     missed, unread = sum(not line.done for line in lines), max((line.unread for line in lines), default=0)
     if missed:
         notes.append(f"{missed} of {len(lines)} cells could not be done.")
     if unread:
         notes.append(f"Up to {unread:,} images could not be read and took no part.")
     return notes
+
+
+def _transductive(lines: Sequence[Line]) -> list[str]:
+    """In words what the fingerprint says of queries that take part in their own rankings, and of how many cells."""
+    counts = Counter(tuple(line.protocol.get("transductive_by", ())) for line in lines if line.done)
+    return [f"Transductive, {count} of {len(lines)} cells: {'; '.join(by)}." for by, count in counts.items() if by]
 
 
 def _overlap(name: str, lines: Sequence[Line]) -> list[str]:

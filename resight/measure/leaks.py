@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resight.errors import InputError
 from resight.images import list_images
-from resight.search import Collection
+
+if TYPE_CHECKING:
+    from resight.search import Collection
 
 ITSELF = "itself"
 
@@ -42,6 +45,8 @@ def shared_images(photos: Collection, source: Path) -> int:
     source: a collection, or a folder, glob or CSV list, whose images are compared by where they lie
     ->      0 where it is no longer there to be looked at, or a name that is no absolute path
     """
+    from resight.search import Collection
+
     if not source.is_absolute():
         return 0
     if Collection.exists(source):

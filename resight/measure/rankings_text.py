@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from resight.errors import InputError
 from resight.images.lines import read_lines
@@ -13,6 +14,44 @@ from resight.images.truth import Truth
 from resight.measure.names import NameIndex
 
 LIMIT = 128 * 2**20  # bytes of one file: a million names
+LONGEST = 255  # bytes of a file's name, on nearly every file system
+UNSAFE = frozenset('/\\%:*?"<>|')  # on one system or another, and the mark of what is written otherwise
+
+
+def ranking_file(query: str) -> str:
+    """The name of the file that holds a query's ranking: the query's own, with what cannot stand there as %XX.
+
+    Two queries never have the same file, and `query_of` gives the query back. Plain names stay as they are; a leading
+    point and control characters count among what cannot stand in a name.
+    Raises InputError for an empty name, or one that is too long for a file.
+
+    >>> ranking_file("all_souls_1"), ranking_file("a/b"), ranking_file("../100%")
+    ('all_souls_1.txt', 'a%2Fb.txt', '%2E.%2F100%25.txt')
+    """
+    if not query:
+        raise InputError("a query without a name has no file for its ranking: expected a name for each")
+    safe = [_escaped(letter) if letter in UNSAFE or not letter.isprintable() else letter for letter in query]
+    if query[0] in ". ":
+        safe[0] = _escaped(query[0])
+    name = "".join(safe) + ".txt"
+    length = len(name.encode())
+    if length > LONGEST:
+        raise InputError(f"query {query[:60]!r}...: its file of rankings would have a name of {length:,} bytes, at "
+                         f"most {LONGEST} are possible: give it a shorter name")  # fmt: skip
+    return name
+
+
+def query_of(file: str) -> str:
+    """The query whose ranking a file holds: the inverse of `ranking_file`.
+
+    >>> query_of("a%2Fb.txt")
+    'a/b'
+    """
+    return unquote(file.removesuffix(".txt"), errors="surrogatepass")
+
+
+def _escaped(letter: str) -> str:
+    return f"%{ord(letter):02X}" if letter < "\x80" else quote(letter, safe="", errors="surrogatepass")
 
 
 def rankings_text(names: Sequence[str], order: Iterable[int]) -> str:
@@ -21,21 +60,24 @@ def rankings_text(names: Sequence[str], order: Iterable[int]) -> str:
     names: (N,)   names or paths of the database images
     order: (n,)   rows, best first
 
-    Raises InputError if a row is not one of the names, or a name holds a line end or ends up empty.
+    Raises InputError if a row is not one of the names, a name holds a line end or ends up empty, or two end up alike.
 
     >>> rankings_text(["x/a.jpg", "x/b.jpg"], [1, 0])
     'b\\na\\n'
     """
-    lines = []
+    lines: dict[str, int] = {}
     for row in order:
         if not 0 <= row < len(names):
             raise InputError(f"expected rows from 0 to {len(names) - 1}, got {row}")
-        lines.append(_bare(names[row]) + "\n")
-    return "".join(lines)
+        name = _bare(names[row])
+        if lines.setdefault(name, row) != row:
+            raise InputError(f"rankings as text name images without folder and suffix, and two are called {name!r}: "
+                             f"{names[lines[name]]} and {names[row]}; rename one")  # fmt: skip
+    return "".join(f"{name}\n" for name in lines)
 
 
 def read_rankings(folder: str | os.PathLike[str], truth: Truth) -> tuple[tuple[str, ...], ...]:
-    """The rankings in a folder of files <query>.txt, one per query of the ground truth, in its order.
+    """The rankings in a folder of files, `ranking_file` of each query of the ground truth, in its order.
 
     ->  names, best first, as they stand in the files; for scoring see `ranked_rows`
 
@@ -77,10 +119,7 @@ def ranked_rows(rankings: Sequence[Sequence[str]], index: NameIndex, paths: Sequ
 
 
 def _read_ranking(folder: Path, query: str) -> tuple[str, ...]:
-    # A query's name comes from the ground truth: it must not lead out of the folder.
-    if "/" in query or "\\" in query or "\0" in query or query in ("", ".", ".."):
-        raise InputError(f"query {query!r} cannot name a file: rankings are files QUERY.txt in one folder")
-    file = folder / f"{query}.txt"
+    file = folder / ranking_file(query)  # a query's name comes from the ground truth: it cannot lead out of the folder
     if not file.is_file():
         raise InputError(f"{file}: missing: expected the ranking of query {query!r}, one name per line")
     lines: dict[str, int] = {}

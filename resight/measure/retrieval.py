@@ -183,30 +183,6 @@ def evaluate_labels(
     )
 
 
-def bootstrap_interval(values: ArrayLike, seed: int = 0, rounds: int = 1000) -> tuple[float, float]:
-    """95 % interval of a mean: how far it moves when the queries are drawn anew.
-
-    values: (n,)   one score per query
-    rounds: how many times n values are drawn, with replacement
-    ->      the 2.5th and 97.5th percentile of the drawn means
-
-    Efron 1979, percentile method. The same seed gives the same interval.
-    Raises InputError if values is empty or not finite, or rounds is below 1.
-
-    >>> bootstrap_interval([0.5, 0.5, 0.5])
-    (0.5, 0.5)
-    """
-    scores = np.asarray(values, np.float64)
-    if scores.ndim != 1 or scores.size == 0 or not np.isfinite(scores).all():
-        raise InputError(f"values must be finite numbers (n,) with n >= 1, got shape {scores.shape}")
-    if rounds < 1:
-        raise InputError(f"rounds must be at least 1, got {rounds}")
-    random = np.random.default_rng(seed)
-    means = [scores[random.integers(0, scores.size, scores.size)].mean() for _ in range(rounds)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def _score_block(
     vectors: NDArray[np.float32], codes: NDArray[np.int64], queries: NDArray[np.int64], depths: list[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:

@@ -176,10 +176,12 @@ def test_what_is_printed(call, shop, mini):
     code, out, err = call("evaluate", shop, *truth, "--then", "aqe:k=3")
     assert (code, err) == (0, "")
     for words in ("oxford5k, 8 queries, 45 images searched of 5,063 published", "then       aqe:k=3",
-                  "cam:count=8, longest 160", "crop pixels", "whitening none", "to describe"):  # fmt: skip
+                  "cam:count=8, longest 160", "crop pixels", "whitening none", "to describe", "not transductive",
+                  "peak resident memory of the process ", ", float32\n", " embedding space "):  # fmt: skip
         assert words in out
     assert "LEAK" not in out
     assert "MISSING" not in out
+    assert max(map(len, out.splitlines()[1:])) <= 80
 
 
 def test_search_with_steps_in_words_and_pictures(call, shop, mini, tmp_path):
@@ -305,6 +307,16 @@ def test_doors(call, shop, mini, tmp_path):
         code, out, err = call("evaluate", shop, *words)
         assert (code, out) == (2, ""), words
         assert one_line(err, *said), err
+    for words, said in [
+        (("--budget", "200ms"), ("--budget is for the steps of --then",)),
+        (("--budget", "5"), ("--budget takes a time",)),
+        (("--then", "aqe", "--per-query", tmp_path / "x.csv"), ("--per-query is for labels without steps",)),
+        ((*truth, "--per-query", tmp_path / "x.csv"), ("--per-query is for labels without steps",)),
+        ((*truth, "--load", tmp_path), ("--load scores rankings that are there",)),
+    ]:
+        code, out, err = call("evaluate", shop, *words)
+        assert (code, out) == (2, ""), words
+        assert one_line(err, *said), err
     image = mini.path("bridge_000")
     for words, said in [
         (("--then", "ransack"), ("did you mean 'ransac'",)),
@@ -355,3 +367,9 @@ def test_a_landmark_is_found_among_real_photographs(call, real_images, tmp_path)
         scores.append(score(json.loads(out)))
     assert scores[0] > 0.6
     assert scores[1] > scores[0]
+
+
+def test_help_shows_globs_as_they_are_typed(call):
+    """Help is Markdown, in which two asterisks make what is between them slanted and vanish."""
+    assert "'*/2023/*'" in call("search", "--help")[1]
+    assert "gnd_*.pkl" in call("evaluate", "--help")[1]

@@ -56,8 +56,10 @@ def test_the_main_job(config, call, tmp_path):
     assert lines[1].startswith("1 of 8  spoc: mAP ") and lines[8].startswith(
         "8 of 8  gem, whitened to 3, alpha-qe:k=3: "
     )  # fmt: skip
-    assert (tmp_path / "table" / "grid.md").read_text() in out
-    assert f"\nWhitening fitted on 10 images of {tmp_path}/others.\n" in out
+    assert f"\nWhitening fitted on 10 images of {tmp_path}/others.\n" in (tmp_path / "table" / "grid.md").read_text()
+    table = lines.index("") + 1
+    assert lines[table].split() == ["descriptor", "whitening", "then", "mAP", "P@1", "P@3", "mAP", "std", "ms/query"]
+    assert lines[table + 8].startswith("gem         3          alpha-qe:k=3  ") and lines[table + 9] == ""
     rows = list(csv.DictReader((tmp_path / "table" / "grid.csv").open()))
     assert [(r["descriptor"], r["whitening"], r["then"]) for r in rows[:5]] == [
         ("spoc", "0", ""), ("spoc", "0", "alpha-qe:k=3"), ("spoc", "3", ""), ("spoc", "3", "alpha-qe:k=3"),
@@ -71,6 +73,17 @@ def test_the_main_job(config, call, tmp_path):
     assert code == 0 and "all: " in out
     again = call(config)
     assert again[0] == 0 and again[1].count("(as before)") == 8
+
+
+def test_a_run_again_loads_no_network(config, call, tmp_path):
+    assert call(config)[0] == 0
+    code = (
+        "import sys, io, contextlib\nfrom resight.cli import run\n"
+        f"with contextlib.redirect_stdout(io.StringIO()) as out:\n    code = run(['table', {str(config)!r}])\n"
+        "print(code, out.getvalue().count('(as before)'), [m for m in 'torch timm faiss'.split() if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0 8 []"
 
 
 def test_another_folder_and_a_cell_that_cannot_be_done(config, call, tmp_path):
@@ -100,16 +113,16 @@ def test_doors(config, call, tmp_path, old, new, message):
 
 
 def test_an_interrupt_says_how_to_go_on(config, call, monkeypatch):
-    from resight.measure import grid
+    from resight.measure import grid_spaces as grid
 
-    finished = grid._Space.row
+    finished = grid.Space.row
 
     def interrupted(self, cell):
         if cell.whitening:
             raise KeyboardInterrupt
         return finished(self, cell)
 
-    monkeypatch.setattr(grid._Space, "row", interrupted)
+    monkeypatch.setattr(grid.Space, "row", interrupted)
     code, out, err = call(config)
     assert code == 130 and "run the same command again to go on" in err and out.count(" of 8  ") == 2
     monkeypatch.undo()

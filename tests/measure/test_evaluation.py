@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -12,7 +13,9 @@ import resight
 from resight.errors import InputError
 from resight.images import crop_box, read_image
 from resight.images.truth import Query, Setting, Truth, read_truth, truth_from_labels
+from resight.measure.collections import labelled_truth
 from resight.measure.evaluation import evaluate_truth, with_distractors
+from resight.search.after import STEPS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -136,17 +139,30 @@ def test_the_order_of_the_queries_changes_nothing(shop, truth):
     np.testing.assert_array_equal(ap[2:3], one.scores.settings["all"].ap_trapezoid)
 
 
-@pytest.mark.parametrize("step", ["aqe:k=3", "dqe:positives=3", "dba:k=2", "cam-regions:top=4", "ransac:top=3"])
+EVERY = {
+    "aqe": "k=3", "alpha-qe": "k=3", "dqe": "positives=3", "dba": "k=2", "cam-online": "count=8",
+    "cam-regions": "top=4", "ransac": "top=3", "k-reciprocal": "k1=5,k2=2,top=9", "diffusion": "k=4,top=9",
+}  # fmt: skip
+
+
+def test_every_step_is_tried_for_the_own_image():
+    assert set(EVERY) == set(STEPS)
+
+
+@pytest.mark.parametrize("step", [*(":".join(pair) for pair in EVERY.items()), "diffusion:transductive=yes,k=4,top=9"])
 def test_a_query_taken_out_of_its_ranking_does_not_come_back(shop, mini, step):
     """Leave-one-out by labels: a step that searches again must not find the query itself, nor learn from it."""
     items = list(shop.items())
     labels = [mini.places.get(stem(item.path), (None,))[0] for item in items]
     truth = truth_from_labels([item.path for item in items], labels)
     seen = {}
-    evaluate_truth(shop, truth, then=[step, "aqe:k=3"], each=lambda query, paths: seen.update({query.image: paths}))
-    assert len(seen) == 14
-    for image, paths in seen.items():
-        assert sorted(paths) == sorted(item.path for item in items if item.path != image)
+    for chain in ([step], [step, "aqe:k=3"], ["aqe:k=3", step]):
+        result = evaluate_truth(shop, truth, then=chain, each=lambda query, paths: seen.update({query.image: paths}))
+        assert len(seen) == 14
+        for image, paths in seen.items():
+            assert sorted(paths) == sorted(item.path for item in items if item.path != image)
+        assert result.protocol["transductive"] is (step.partition(":")[0] in ("dba", "k-reciprocal", "diffusion"))
+        seen.clear()
 
 
 def test_leave_one_out_expansion_equals_numpy(shop, mini):
@@ -238,7 +254,49 @@ def test_the_fingerprint_follows_what_matters(shop, truth):
     assert plain.protocol["size"] == 160
     assert plain.protocol["weights"] == shop.encoder.backbone.hash
     assert plain.costs["bytes_per_image"] == 4 * 1280
+    assert (plain.protocol["space"], plain.protocol["stage"]) == (shop.space, "last")
     assert plain.as_dict()["fingerprint"] == plain.protocol
+
+
+def test_the_whitening_is_known_by_its_numbers(collection, tmp_path, encoder):
+    """Two whitenings of one length from collections of one name are two protocols."""
+    truth = labelled_truth(list(collection.items()), "folder")
+    keys = []
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        with resight.Collection.create(tmp_path / str(seed) / "o.resight", encoder) as other:
+            made = np.random.default_rng(seed).standard_normal((30, encoder.dim)).astype(np.float32)
+            made /= np.linalg.norm(made, axis=1, keepdims=True)
+            other.add_vectors([f"{i}.jpg" for i in range(30)], made)
+            collection.whiten(4, fitted_on=other)
+        found = evaluate_truth(collection, truth)
+        assert found.protocol["whitening"] == "4 dimensions, fitted on o.resight"
+        keys.append(found.key)
+    assert keys[0] != keys[1]
+
+
+def test_memory_is_that_of_the_process(shop, truth):
+    import psutil
+
+    peak = evaluate_truth(shop, truth).costs["peak_bytes"]
+    assert 0.5 * psutil.Process().memory_info().rss <= peak < 64 * 2**30
+
+
+def test_preparing_and_searching_are_watched(shop, truth):
+    seen = []
+
+    @contextlib.contextmanager
+    def watch(verb, total, unit):
+        seen.append((verb, total, unit))
+        yield lambda done, failed: seen.append((verb, done))
+
+    evaluate_truth(shop, truth, then=["aqe:k=2"], watch=watch)
+    assert seen[0] == ("searching", 4, "queries") and seen[1:] == [("searching", i) for i in (1, 2, 3, 4)]
+    seen.clear()
+    evaluate_truth(shop, truth, then=["dba:k=3", "k-reciprocal:k1=5,k2=2"], watch=watch)
+    parts = [one for one in seen if len(one) == 3]
+    assert parts == [("preparing the steps", 22, "images")] * 2 + [("searching", 4, "queries")]
+    assert ("preparing the steps", 22) in seen
 
 
 def test_the_size_is_said_even_if_it_was_not_chosen(collection):

@@ -35,15 +35,48 @@ def test_every_key():
         "size": 1024,
         "fit": "longest",
         "scales": [1.0],
+        "stage": "last",
+        "precision": "float32",
         "backbone": "resnet50",
         "weights": "abc",
         "descriptor": "gem:p=3",
+        "space": "",
         "whitening": "512 dimensions, fitted on Paris",
+        "whitening_key": "",
         "leak": False,
         "after": ["aqe"],
         "budget": None,
         "transductive": False,
+        "transductive_by": [],
     }
+
+
+@pytest.mark.parametrize(("name", "value"), [("stage", 2), ("precision", "bfloat16"), ("space", "0a1b")])
+def test_what_makes_vectors_is_in_the_key(name, value):
+    assert made(**{name: value})[name] == value
+    assert fingerprint_key(made(**{name: value})) != fingerprint_key(made())
+
+
+def test_queries_in_their_own_rankings():
+    """Own image removed: still a neighbour of others. In no database, or counting: the protocol as it was published."""
+    removed = truth_from_labels(["a", "b"], ["x", "x"])
+    counts = Truth("toy", removed.queries, removed.settings, removed.database, "counts")
+    near = "the query's own image is a neighbour of others in"
+    asked = "the query is one of the images in diffusion"
+    for truth, after, by in [
+        (removed, ["dba", "aqe", "k-reciprocal:k1=5,k2=2", "dba:k=3"], [f"{near} dba, k-reciprocal"]),
+        (removed, ["diffusion"], [f"{near} diffusion"]),
+        (removed, ["diffusion:transductive=yes"], [f"{near} diffusion", asked]),
+        (removed, ["aqe", "alpha-qe", "dqe", "ransac", "cam-regions", "cam-online"], []),
+        (counts, ["dba", "k-reciprocal", "diffusion"], []),
+        (counts, ["diffusion:transductive=yes"], [asked]),
+    ]:
+        found = fingerprint(truth, name_index(truth, ["a", "b"]), crop="none", **ENCODER, after=after)
+        assert (found["transductive"], found["transductive_by"], found["after"]) == (bool(by), by, after)
+    assert made(after=["dba"])["transductive"] is False  # queries are absent
+    outside = Truth("toy", (Query("q", "z", None, {"positive": frozenset("a")}),), removed.settings, ("a", "b"))
+    found = fingerprint(outside, name_index(outside, ["a", "b"]), crop="none", **ENCODER, after=["dba"])
+    assert found["transductive"] is False  # its image is nowhere in the collection
 
 
 def test_distractors():

@@ -10,8 +10,8 @@ from samples import picture
 
 from resight import Collection, Encoder, EncoderConfig
 from resight.features.part_whitening import fit_part_whitening
-from resight.images.truth import truth_from_labels
-from resight.measure.collections import labels_of
+from resight.measure import grid_spaces
+from resight.measure.collections import labelled_truth
 from resight.measure.evaluation import evaluate_truth
 from resight.measure.grid import run_grid
 from resight.measure.grid_config import Grid
@@ -73,9 +73,7 @@ def by_hand(tmp_path, photos, others, descriptor, whitening, then, parts=0):
         if whitening:
             other.add(others)
             made.whiten(whitening, fitted_on=other)
-        items = list(made.items())
-        truth = truth_from_labels([item.path for item in items], labels_of(items, "folder"))
-        return evaluate_truth(made, truth, then=then, ks=(1, 3)).run
+        return evaluate_truth(made, labelled_truth(list(made.items()), "folder"), then=then, ks=(1, 3)).run
 
 
 def same(run, other):
@@ -117,9 +115,86 @@ def test_whitened_parts_are_a_space_of_their_own(grid, tmp_path, photos, others,
     assert all(row.reused for row in rows_of(grid))  # fitted again, on the same images: the same
 
 
+def test_a_learned_whitening_is_collection_whitens(grid, tmp_path, photos, others):
+    """Labels are the folders of `whiten_from`; the scores are those of `Collection.whiten(how="learned")`."""
+    for number, path in enumerate(sorted(others.iterdir())):
+        (others / "xy"[number % 2]).mkdir(exist_ok=True)
+        path.rename(others / "xy"[number % 2] / path.name)
+    rows = rows_of(replace(grid, descriptors=("spoc",), whitening=(0, 3, "learned: 3")))
+    config = replace(SMALL, descriptor="spoc")
+    with (
+        Collection.create(tmp_path / "l.resight", Encoder.from_config(config)) as made,
+        Collection.create(tmp_path / "l-w.resight", Encoder.from_config(config)) as other,
+    ):
+        made.add(photos)
+        other.add(others)
+        made.whiten(3, how="learned", fitted_on=other)
+        expected = evaluate_truth(made, labelled_truth(list(made.items()), "folder"), ks=(1, 3))
+    same(rows[2].run, expected.run)
+    assert str(rows[2].cell) == "spoc, whitened to 3 (learned)" and rows[2].dim == 3
+    assert len({row.key for row in rows}) == 3
+    assert len({row.run.protocol["whitening_key"] for row in rows}) == 3
+    (others / "z").mkdir()
+    for path in list((others / "x").iterdir())[:2]:  # other labels, the same bytes
+        path.rename(others / "z" / path.name)
+    again = rows_of(replace(grid, descriptors=("spoc",), whitening=(0, 3, "learned:3")))
+    assert again[2].key != rows[2].key and not again[2].reused
+
+
+def test_queries_are_named_as_evaluate_names_them(grid):
+    names = {query.name for query in rows_of(replace(grid, descriptors=("spoc",)))[0].run.queries}
+    assert names == {f"a/{i}.jpg" for i in range(6)} | {f"b/{i}.png" for i in range(6, 12)}
+
+
+def receipts(tmp_path):
+    return list((tmp_path / "out" / "features").glob("finished-*.json"))
+
+
+def test_a_receipt_holds_as_long_as_nothing_has_changed(grid, tmp_path, photos, others, monkeypatch):
+    """Without the network, while every file is as it was; whatever changes, and what is damaged, is looked at again."""
+    first = rows_of(grid)
+    (file,) = receipts(tmp_path)
+    asked = []
+    monkeypatch.setattr(grid_spaces, "compute_rows", lambda *_, **__: iter(asked.append(1) or first))
+    again = rows_of(grid)
+    assert asked == [] and [(r.key, r.dim, r.unread) for r in again] == [(r.key, r.dim, r.unread) for r in first]
+    assert [row.run.name for row in again] == [str(cell) for cell in grid.cells]
+    for changed in (
+        replace(grid, ks=(1,)), replace(grid, then=((), ("aqe:k=2",))), replace(grid, crop="map"),
+        replace(grid, labels="stored"), replace(grid, encoder=replace(SMALL, size=96)),
+        replace(grid, encoder=replace(SMALL, weights="hub")),
+    ):  # fmt: skip
+        rows_of(changed)
+    assert len(asked) == 6
+    run = tmp_path / "out" / "cells" / first[1].key / "run.json"
+    text = run.read_text()
+    for damage in ("{", None):
+        run.write_text(damage) if damage else run.unlink()
+        rows_of(grid)
+    run.write_text(text)
+    assert len(asked) == 8
+    kept = file.read_text()
+    for damage in ("", "{}", "[]", kept.replace(first[0].key, "../../etc/passwd"), kept[:-3], "[" * 100_000):
+        file.write_text(damage)
+        rows_of(grid)
+    assert len(asked) == 14
+    file.write_text(kept)
+    rows_of(grid)
+    assert len(asked) == 14
+    for path in (photos / "a" / "1.jpg", others / "101.png"):
+        Image.fromarray(picture(55)).save(path)
+        rows_of(grid)
+    assert len(asked) == 16
+
+
+def test_a_grid_with_a_cell_that_failed_has_no_receipt(grid, tmp_path):
+    rows_of(replace(grid, descriptors=("spoc",), whitening=(0, 64)))
+    assert receipts(tmp_path) == []
+
+
 def test_a_second_run_computes_nothing(grid, tmp_path, encoded):
     first = rows_of(grid)
-    assert len(encoded) == 2 * (12 + 10)
+    assert len(encoded) == 12 + 10  # two descriptors, in one pass
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "cells").rglob("*.*")}
     assert len(files) == 2 * len(first)
     encoded.clear()
@@ -130,7 +205,7 @@ def test_a_second_run_computes_nothing(grid, tmp_path, encoded):
         return contextlib.nullcontext(lambda done, failed: None)
 
     again = rows_of(grid, watch=watch)
-    assert len(encoded) == 0 and not any(verb.startswith("searching") for verb in watched)
+    assert len(encoded) == 0 and watched == []
     assert all(row.reused for row in again) and [r.key for r in again] == [r.key for r in first]
     assert {path: path.stat().st_mtime_ns for path in files} == files
     for one, two in zip(first, again):
@@ -144,7 +219,7 @@ def test_more_lengths_of_whitening_describe_nothing_again(grid, encoded):
     assert len(encoded) == 0 and [row.reused for row in rows] == [True, False, True, False] * 2
 
 
-@pytest.mark.parametrize("where", ["indexing images, cam", "searching, cam:count=4, whitened"])
+@pytest.mark.parametrize("where", ["indexing images, 2 descriptors", "searching, cam:count=4, whitened"])
 def test_an_interrupted_run_goes_on(grid, encoded, where):
     def watch(verb, total, unit):
         def progress(done, failed):
@@ -157,8 +232,8 @@ def test_an_interrupted_run_goes_on(grid, encoded, where):
     with pytest.raises(KeyboardInterrupt):
         finished.extend(run_grid(grid, read_inputs(grid), save=write_atomic, watch=watch))
     rows = rows_of(grid)
-    assert [row.reused for row in rows] == ([True, True, False, False] if "index" in where else [True] * 3 + [False])
-    assert len(encoded) == 2 * (12 + 10)  # the interrupt comes when what it tells of is safe
+    assert [row.reused for row in rows] == ([False] * 4 if "index" in where else [True] * 3 + [False])
+    assert len(encoded) == 12 + 10  # the interrupt comes when what it tells of is safe
     assert [row.reused for row in rows_of(grid)] == [True] * 4
 
 
@@ -167,14 +242,14 @@ def test_changed_and_vanished_images_are_noticed(grid, tmp_path, photos, others,
     encoded.clear()
     Image.fromarray(picture(77)).save(photos / "a" / "0.jpg")
     rows = rows_of(grid)
-    assert len(encoded) == 2 and not any(row.reused for row in rows)  # one image, by two descriptors
+    assert len(encoded) == 1 and not any(row.reused for row in rows)  # one image, by two descriptors at once
     same(rows[1].run, by_hand(tmp_path, photos, others, "spoc", 3, ()))
     (photos / "b" / "7.png").unlink()
     rows = rows_of(grid)
     assert not any(row.reused for row in rows) and len(rows[0].run.queries) == 11
     encoded.clear()
     Image.fromarray(picture(78)).save(others / "100.png")  # concerns the whitened cells only
-    assert [row.reused for row in rows_of(grid)] == [True, False] * 2 and len(encoded) == 2
+    assert [row.reused for row in rows_of(grid)] == [True, False] * 2 and len(encoded) == 1
 
 
 def test_whatever_decides_a_cell_makes_another(grid):

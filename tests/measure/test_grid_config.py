@@ -154,3 +154,16 @@ def test_a_grid_has_an_end():
     with pytest.raises(InputError, match="at most 10,000 cells, this one has 10,201"):
         Grid(("a",), ("spoc",), whiten_from=("b",), whitening=tuple(range(101)),
              then=tuple((f"aqe:k={k}",) for k in range(11, 111)) + ((),))  # fmt: skip
+
+
+def test_learned_whitening():
+    grid = Grid(("p",), ("spoc",), whiten_from=("o",), whitening=(0, 64, " Learned : 064"))
+    assert grid.whitening == (0, 64, "learned:64")
+    assert [(cell.dim, cell.how) for cell in grid.cells] == [(0, "pca"), (64, "pca"), (64, "learned")]
+    for wrong in ("learned", "learned:0", "learned:-3", "pca:64", "learned:1.5", "64"):
+        with pytest.raises(InputError, match='whitening takes whole numbers, or "learned:256"'):
+            Grid(("p",), ("spoc",), whiten_from=("o",), whitening=(wrong,))
+    with pytest.raises(InputError, match="whitening has 'learned:64' twice"):
+        Grid(("p",), ("spoc",), whiten_from=("o",), whitening=("learned:64", "learned: 64"))
+    with pytest.raises(InputError, match="whitening needs whiten_from"):
+        Grid(("p",), ("spoc",), whitening=("learned:64",))

@@ -62,6 +62,19 @@ def test_doors(photos, tmp_path, more, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_learned_whitening_needs_labels(photos, others, tmp_path):
+    more = {"whiten_from": (str(others),), "whitening": (0, "learned:2")}
+    with pytest.raises(InputError, match="a learned whitening needs whiten_from images with the same label"):
+        read_inputs(grid_of(photos, tmp_path, **more))
+    (others / "x").mkdir()
+    for name in ("100.png", "101.png"):
+        (others / name).rename(others / "x" / name)
+    before = read_inputs(grid_of(photos, tmp_path, **more))
+    (others / "x" / "101.png").rename(others / "101.png")
+    (others / "102.png").rename(others / "x" / "102.png")
+    assert read_inputs(grid_of(photos, tmp_path, **more)).labelled != before.labelled
+
+
 def test_sources_without_images_and_an_out_that_is_a_file(photos, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"images: no images in .*empty"):

@@ -4,14 +4,23 @@ import csv
 import io
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
 from resight.measure.fingerprint import fingerprint_key
-from resight.measure.grid import Row
 from resight.measure.grid_config import Cell
-from resight.measure.grid_table import best_two, shared_protocol, table_csv, table_line, table_markdown
-from resight.measure.retrieval import bootstrap_interval
+from resight.measure.grid_rows import Row
+from resight.measure.grid_table import (
+    best_two,
+    shared_protocol,
+    table_csv,
+    table_line,
+    table_markdown,
+    table_notes,
+    table_text,
+)  # fmt: skip
+from resight.measure.resampling import bootstrap_interval
 from resight.measure.runs import Run, RunQuery
 
 KS = (1, 3)
@@ -135,3 +144,29 @@ def test_nothing_could_be_done():
 
 def test_unread_images_are_said():
     assert "Up to 3 images could not be read" in table_markdown([line("spoc", {"all": (0.5,) * 4}, unread=3)])
+
+
+def test_text_for_a_terminal():
+    """Choices that never change are left out, the best is marked, and columns that do not fit go from the right."""
+    text = table_text(LINES, 120).split("\n")
+    assert text[0].split() == [
+        "descriptor", "parts", "whitening", "then", "mAP", "P@1", "P@3", "mAP", "std", "ms/query",
+    ]  # fmt: skip
+    assert text[1].split() == [
+        "spoc", "-", "-", "-", "90.00*", "[90.0,", "90.0]", "90.00*", "45.00*", "89.00*", "2.0",
+    ]  # fmt: skip
+    assert text[3].split() == ["cam", "4", "16", "-", "-", "-", "-", "-"]
+    assert "parts" not in table_text(LINES[:2]) and "whitening" not in table_text(LINES[:2])
+    for width in (120, 80, 60):
+        assert max(map(len, table_text(LINES[:2], width).split("\n"))) <= width
+    assert table_text(LINES[:2], 60).split("\n")[0].split()[-1] == "mAP"
+    assert table_text(LINES[:1]).split("\n")[1].startswith("spoc  ")
+    assert table_text(LINES[2:]).split("\n")[1].split() == ["cam"]
+    assert table_notes(LINES, "*")[0].count("*: the highest number") == 1
+
+
+def test_transductive_cells_are_counted():
+    by = ["the query's own image is a neighbour of others in dba"]
+    near = replace(LINES[0], protocol={**LINES[0].protocol, "transductive_by": by})
+    assert f"Transductive, 2 of 3 cells: {by[0]}." in table_notes([near, LINES[1], near])
+    assert not any("Transductive" in note for note in table_notes(LINES))

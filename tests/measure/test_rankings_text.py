@@ -1,12 +1,16 @@
 """Rankings as text files, there and back."""
 
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resight.errors import InputError
 from resight.images.truth import Query, Setting, Truth
 from resight.measure.names import name_index
 from resight.measure.protocols import score_rankings
-from resight.measure.rankings_text import ranked_rows, rankings_text, read_rankings
+from resight.measure.rankings_text import query_of, ranked_rows, ranking_file, rankings_text, read_rankings
 
 PATHS = [f"/d/{name}.jpg" for name in "axjbyc"]
 
@@ -42,6 +46,11 @@ def test_names_that_cannot_stand_in_a_file(name):
         rankings_text([name], [0])
 
 
+def test_two_images_of_one_name_cannot_be_told_apart():
+    with pytest.raises(InputError, match=r"two are called '1': a/1.jpg and b/1.png; rename one"):
+        rankings_text(["a/1.jpg", "b/1.png"], [0, 1])
+
+
 def test_rows_out_of_range():
     for row in (-1, 6):
         with pytest.raises(InputError, match=f"expected rows from 0 to 5, got {row}"):
@@ -65,12 +74,42 @@ def test_door(tmp_path, content, message):
         read_rankings(tmp_path, truth())
 
 
-@pytest.mark.parametrize("name", ["../q", "/etc/passwd", "..", "a\\b", "a\0"])
+@pytest.mark.parametrize("name", ["../q", "/etc/passwd", "..", "a\\b", "a\0", ".", " "])
 def test_query_names_do_not_lead_out_of_the_folder(tmp_path, name):
     (tmp_path / "q.txt").write_text("a\n")
     (tmp_path / "in").mkdir()
-    with pytest.raises(InputError, match="cannot name a file"):
+    with pytest.raises(InputError, match=r"in/[^/]*%.*missing: expected the ranking"):
         read_rankings(tmp_path / "in", truth(name))
+    (tmp_path / "in" / ranking_file(name)).write_text("b\n")
+    assert read_rankings(tmp_path / "in", truth(name)) == (("b",),)
+
+
+@given(st.lists(st.text(st.characters(), min_size=1, max_size=20), min_size=2, unique=True))
+def test_every_query_has_a_file_of_its_own_that_names_it(queries):
+    files = [ranking_file(query) for query in queries]
+    assert len(set(files)) == len(files)
+    assert [query_of(file) for file in files] == queries
+    for file in files:
+        assert len(Path(file).parts) == 1 and not file.startswith(".") and file.isprintable()
+        assert not set(file) & set('/\\:*?"<>|')
+
+
+@given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_. (),=+~-]*", fullmatch=True))
+def test_plain_names_stay(query):
+    assert ranking_file(query) == f"{query}.txt"
+
+
+def test_names_that_collided_and_names_that_are_too_long():
+    assert (
+        ranking_file("a/b") == "a%2Fb.txt"
+        and ranking_file("a_b") == "a_b.txt"
+        and ranking_file("a%2Fb") == "a%252Fb.txt"
+    )
+    assert len(ranking_file("é" * 125).encode()) == 254
+    with pytest.raises(InputError, match=r"query 'é{60}'...: .* name of 256 bytes, at most 255 are possible"):
+        ranking_file("é" * 126)
+    with pytest.raises(InputError, match="a query without a name"):
+        ranking_file("")
 
 
 def test_unknown_and_ambiguous_names(tmp_path):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from resight.errors import InputError
 from resight.measure import (
     average_precision,
-    bootstrap_interval,
     coverage_at,
     evaluate_labels,
     precision_at,
@@ -205,22 +204,3 @@ def test_scores_compare_print_and_go_to_json():
 def test_labels_door(vectors, labels, options, message):
     with pytest.raises(InputError, match=message):
         evaluate_labels(vectors, labels, **options)
-
-
-def test_interval_covers_the_mean_as_the_normal_law_says():
-    values = np.random.default_rng(0).standard_normal(400)
-    low, high = bootstrap_interval(values, rounds=2000)
-    half = 1.96 * values.std() / 20
-    assert low == pytest.approx(values.mean() - half, abs=0.02)
-    assert high == pytest.approx(values.mean() + half, abs=0.02)
-    assert bootstrap_interval(values, rounds=2000) == (low, high)
-    assert bootstrap_interval(values, seed=1, rounds=2000) != (low, high)
-
-
-def test_interval_of_one_value_and_door():
-    assert bootstrap_interval([0.25]) == (0.25, 0.25)
-    for values in ([], [np.nan], [[1.0]]):
-        with pytest.raises(InputError, match="values must be finite numbers"):
-            bootstrap_interval(values)
-    with pytest.raises(InputError, match="rounds must be at least 1"):
-        bootstrap_interval([1.0], rounds=0)
