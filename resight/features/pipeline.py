@@ -57,43 +57,73 @@ def encode_stream(
 
     Any other error of `items` or `load` ends the stream and is raised here. Raises InputError if workers is below 1.
     """
+    backbone = encoder.backbone  # loaded before the workers race for it
+    on_cpu = backbone.device.type == "cpu"
+
+    def prepare(item: T) -> Fitted | None:
+        image = load(item)
+        return None if image is None else encoder.fit(image)
+
+    chunk = max(1, CHUNK * (1 if on_cpu else 4) * 224 * 224 // max(encoder.size, 224) ** 2)
+    return work_stream(items, prepare, run or encoder.encode_fitted, chunk=chunk, together=on_cpu, workers=workers)
+
+
+def work_stream(
+    items: Iterable[T],
+    prepare: Callable[[T], Any],
+    finish: Callable[[list[Any]], Sequence[Any] | NDArray[np.float32]],
+    *,
+    chunk: int,
+    together: bool,
+    workers: int | None = None,
+) -> Iterator[Encoded[T]]:
+    """Yield one `Encoded` per item, in order, with a bounded number of prepared items in memory.
+
+    prepare:  item -> what `finish` takes, or None for nothing; raises ImageError. Run by workers
+    finish:   prepared items -> one thing for each
+    chunk:    items prepared and finished at a time
+    together: workers also finish what they have prepared (a CPU); otherwise this thread does (an accelerator)
+
+    Raises as `encode_stream` does.
+    """
     if workers is not None and workers < 1:
         raise InputError(f"workers must be at least 1, got {workers}")
-    encoder.backbone  # noqa: B018  (load the network before the workers race for it)
-    on_cpu = encoder.backbone.device.type == "cpu"
+    return _work_stream(items, prepare, finish, chunk, together, workers)
+
+
+def _work_stream(
+    items: Iterable[T], prepare: Callable[[T], Any], finish: Callable[[list[Any]], Any], chunk: int, together: bool,
+    workers: int | None,
+) -> Iterator[Encoded[T]]:  # fmt: skip
     threads_before, available = torch.get_num_threads(), cores()
     workers = workers or min(available, MOST_WORKERS)
-    threads = max(1, available // workers) if on_cpu else 1
-    chunk_size = max(1, CHUNK * (1 if on_cpu else 4) * 224 * 224 // max(encoder.size, 224) ** 2)
+    threads = max(1, available // workers) if together else 1
 
-    def prepare(chunk: list[T]) -> list[Encoded[T] | tuple[T, Fitted]]:
-        ready: list[Encoded[T] | tuple[T, Fitted]] = []
-        for item in chunk:
+    def first(part: list[T]) -> list[Encoded[T] | tuple[T, Any]]:
+        ready: list[Encoded[T] | tuple[T, Any]] = []
+        for item in part:
             try:
-                image = load(item)
-                ready.append(Encoded(item) if image is None else (item, encoder.fit(image)))
+                prepared = prepare(item)
+                ready.append(Encoded(item) if prepared is None else (item, prepared))
             except ImageError as error:
                 ready.append(Encoded(item, error=error))
         return ready
 
-    def finish(ready: list[Encoded[T] | tuple[T, Fitted]]) -> list[Encoded[T]]:
-        fitted = [entry[1] for entry in ready if isinstance(entry, tuple)]
-        vectors = iter((run or encoder.encode_fitted)(fitted) if fitted else ())
-        return [Encoded(entry[0], next(vectors)) if isinstance(entry, tuple) else entry for entry in ready]
-
-    def both(chunk: list[T]) -> list[Encoded[T]]:
-        return finish(prepare(chunk))
+    def second(ready: list[Encoded[T] | tuple[T, Any]]) -> list[Encoded[T]]:
+        prepared = [entry[1] for entry in ready if isinstance(entry, tuple)]
+        results = iter(finish(prepared) if prepared else ())
+        return [Encoded(entry[0], next(results)) if isinstance(entry, tuple) else entry for entry in ready]
 
     source = iter(items)
     # The number of torch's threads is a setting of the thread that makes it, and of those born later.
     pool = ThreadPoolExecutor(workers, "resight", initializer=torch.set_num_threads, initargs=(threads,))
     try:
-        if on_cpu:
-            for done in _in_order(pool, both, source, chunk_size, workers * 2):
+        if together:
+            for done in _in_order(pool, lambda part: second(first(part)), source, chunk, workers * 2):
                 yield from done
         else:
-            for prepared in _in_order(pool, prepare, source, chunk_size, workers * 2):
-                yield from finish(prepared)
+            for ready in _in_order(pool, first, source, chunk, workers * 2):
+                yield from second(ready)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(threads_before)

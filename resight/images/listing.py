@@ -7,7 +7,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeAlias
@@ -28,18 +28,20 @@ _MAGIC = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One image found: its absolute path (symbolic links not resolved), its label, the folder it was listed from."""
+    """One image found: its absolute path (symbolic links not resolved), its label, the folder it was listed from, and
+    its split (train, test ...) if a CSV names one."""
 
     path: Path
     label: str | None = None
     root: Path | None = None
+    split: str | None = None
 
 
 def list_images(source: Source, *, labels: str = "folder", ignored: Counter[str] | None = None) -> Iterator[Listing]:
     """The images of a source, one at a time.
 
     source:  a folder (with all folders in it), a glob ("photos/**/*.jpg"), a path, a CSV file with a column path
-             (relative to the CSV's folder) and perhaps label, or an iterable of these
+             (relative to the CSV's folder) and perhaps label and split, or an iterable of these
     labels:  "folder": the name of the folder an image lies in, if that is not the folder listed itself; "none".
              A CSV's label column goes before
     ignored: is counted up with what is left out: a suffix (".txt"), "(no suffix)", "(hidden)", "(not a file)",
@@ -60,7 +62,7 @@ def list_images(source: Source, *, labels: str = "folder", ignored: Counter[str]
         found = _from_path(source, counts, alone=True)
     else:
         found = (listing for one in _each(source) for listing in _from_path(one, counts, alone=False))
-    return found if labels == "folder" else (Listing(one.path, None, one.root) for one in found)
+    return found if labels == "folder" else (replace(one, label=None) for one in found)
 
 
 def count_images(source: Source) -> int:
@@ -112,7 +114,8 @@ def _from_path(source: PathLike, ignored: Counter[str], *, alone: bool) -> Itera
 
 def _from_csv(path: Path) -> Iterator[Listing]:
     for _, row in read_rows(path, ["path"]):
-        yield Listing(_absolute(path.parent / row["path"]), row.get("label", "").strip() or None, path.parent)
+        label, split = (row.get(name, "").strip() or None for name in ("label", "split"))
+        yield Listing(_absolute(path.parent / row["path"]), label, path.parent, split)
 
 
 def _from_glob(path: Path, ignored: Counter[str]) -> Iterator[Listing]:

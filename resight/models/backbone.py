@@ -46,14 +46,15 @@ class Backbone:
 
     preprocessing  what the weights expect;  hash  of the weights as loaded;  head_weight  (C, K) or None
 
-    Batch normalisation is folded into the convolutions (same values to 1e-6, fewer passes over memory).
+    Batch normalisation is folded into the convolutions (same values to 1e-6, fewer passes over memory); with
+    fold=False every module gives what it gives in timm.
 
     Raises InputError for an unknown name or weights that do not fit, WorkError for a damaged file or failed download.
     """
 
     def __init__(
         self, name: str = "tf_efficientnet_lite0", *, weights: str = "package", device: str = "auto",
-        precision: str = "float32",
+        precision: str = "float32", fold: bool = True,
     ) -> None:  # fmt: skip
         if precision not in PRECISIONS:
             raise unknown("precision", precision, PRECISIONS)
@@ -61,7 +62,8 @@ class Backbone:
         self.device = choose_device(device)
         model, self.preprocessing = build(name, weights)
         self.hash = weights_hash(model)
-        self.model = fold_batch_norm(model.eval().requires_grad_(False), self.preprocessing.size)
+        model = model.eval().requires_grad_(False)
+        self.model = fold_batch_norm(model, self.preprocessing.size) if fold else model
         self.model.to(device=self.device, dtype=PRECISIONS[precision])
         cast(Any, self.model).to(memory_format=torch.channels_last)  # not in every torch's annotations
 
@@ -184,6 +186,16 @@ class Backbone:
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) normalised -> (B, C) float32 class scores before softmax."""
         return cast(torch.Tensor, self.model(inputs)).float()
+
+
+def is_network(name: str) -> bool:
+    """Whether a backbone has this name."""
+    import timm
+
+    from resight.models import vgg_cam
+
+    vgg_cam.register()
+    return bool(timm.is_model(name))
 
 
 def build(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
