@@ -4,7 +4,15 @@ from .errors import InputError as InputError
 from .errors import WorkError as WorkError
 from .features.config import EncoderConfig as EncoderConfig
 from .features.encoder import Encoder as Encoder
+from .features.fractal import Fractal as Fractal
+from .features.fractal import box_counting as box_counting
+from .features.fractal import differential_box_counting as differential_box_counting
+from .features.fractal import fractal as fractal
+from .features.fractal import local_dimension as local_dimension
 from .images.listing import list_images as list_images
 from .images.read import read_image as read_image
 from .search.collection import Collection as Collection
 from .search.ranking import Ranking as Ranking
+from .tables.extract import extract as extract
+from .tables.formats import open_table as open_table
+from .tables.formats import open_writer as open_writer

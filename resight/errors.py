@@ -6,6 +6,7 @@ Doors (command line, web) turn them into one line and an exit code: InputError 2
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -34,6 +35,29 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> InputError:
     """
     known = sorted(choices)
     close = difflib.get_close_matches(str(name), known, n=1 if len(known) <= 24 else 3, cutoff=0.5)
-    guess = f", did you mean {' or '.join(repr(c) for c in close)}?" if close else ";"
+    guess = f", did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
     listed = f"choices: {', '.join(known)}" if len(known) <= 24 else f"{len(known)} are known"
     return InputError(f"unknown {kind} {name!r}{guess} ({listed})")
+
+
+ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space or write elsewhere",
+    errno.EDQUOT: "your disk quota is used up; free some space or write elsewhere",
+    errno.EFBIG: "the file would be larger than the system allows; raise the limit or write less",
+    errno.EACCES: "no permission; choose a folder you may write to",
+    errno.EPERM: "no permission; choose a folder you may write to",
+    errno.EROFS: "the disk is read-only; choose another folder",
+    errno.ENOENT: "the folder does not exist; create it first",
+    errno.ENOTDIR: "part of the path is a file, not a folder; choose another path",
+    errno.EISDIR: "this is a folder; give a file name inside it",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+def advice(error: OSError) -> str:
+    """Why a file could not be written, and what to do.
+
+    >>> advice(OSError(errno.ENOSPC, "No space left on device"))
+    'the disk is full; free some space or write elsewhere'
+    """
+    return ADVICE.get(error.errno or 0, error.strerror or "the system refused; try another folder")

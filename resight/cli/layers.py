@@ -50,8 +50,7 @@ def layers(
     found = [
         layer
         for layer in list_layers(backbone, size)
-        if (match is None or fnmatchcase(layer.name, match))
-        and (depth is None or layer.name.count(".") < depth)
+        if (match is None or fnmatchcase(layer.name, match)) and (depth is None or layer.name.count(".") < depth)
     ]
     if not found:
         raise InputError(f"no layer of {model} matches {match!r}: run it without --match to see all")

@@ -90,5 +90,6 @@ def _network(one: Wanted, network: EncoderConfig) -> EncoderConfig:
             raise InputError(f"size of {one} must be a whole number of pixels, got {own['size']!r}")
         own["size"] = int(own["size"])
     if name != network.backbone and "weights" not in own and network.weights not in ("package", "hub", "random"):
-        raise InputError(f"--weights {network.weights} is a file for {network.backbone}: give {one} its own, weights=FILE")
+        raise InputError(f"--weights {network.weights} is a file for {network.backbone}: give {one} its own, "
+                         "weights=FILE")  # fmt: skip
     return replace(network, backbone=name, descriptor=EncoderConfig.descriptor, **own)

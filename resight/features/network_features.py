@@ -48,6 +48,7 @@ class NetworkExtractor:
             else:
                 self._add_descriptor(one)
         self._taps = Taps(self.backbone, taps) if taps else None
+        self._head_goes_on = self._described and self._taps is not None and self._continues(self._taps)
         trial = self.finish([self.prepare(np.zeros((self.encoder.size, self.encoder.size, 3), np.uint8))])[0]
         self.features = tuple(Feature(name, len(vector)) for name, vector in zip(self._columns, trial, strict=True))
         p = self.backbone.preprocessing
@@ -120,9 +121,27 @@ class NetworkExtractor:
             return None, self._taps(pixels)
         with self._taps.listening() as heard:
             look = self.encoder.look(pixels, head=self._head)
-        if len(heard) < len(self._taps.taps):  # a layer behind the maps, such as the classifier: the whole way
+            if self._head_goes_on:
+                self.backbone.head(look.maps)
+        if len(heard) < len(self._taps.taps):  # a layer behind the maps, and the head cannot go on from them
             heard = self._taps(pixels)
         return look, heard
+
+    def _continues(self, taps: Taps) -> bool:
+        """Whether the head, given the maps, says at the layers what it says in a whole pass: tried on noise."""
+        side = self.encoder.size
+        draw = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8, generator=draw)
+        whole = taps(pixels)
+        with torch.inference_mode(), taps.listening() as heard:
+            maps = self.encoder.look(pixels).maps
+            if len(heard) == len(whole):
+                return False  # none of the layers lies behind the maps
+            try:
+                self.backbone.head(maps)
+            except (RuntimeError, TypeError, AttributeError, IndexError, AssertionError):
+                return False
+        return heard.keys() == whole.keys() and all(torch.equal(heard[tap], whole[tap]) for tap in whole)
 
 
 def _options(one: Wanted, known: Sequence[str] | None) -> dict[str, str]:

@@ -251,9 +251,9 @@ def _missing(path: Path) -> InputError:
     """The error for a path that is not there, with the closest name beside it."""
     parent = path.absolute().parent
     try:
-        beside = [entry.name for entry in _entries(parent) if not entry.name.startswith(".")]
+        wanted = [entry.name for entry in _entries(parent) if _kind(entry) in ("folder", "image", ".csv")]
     except OSError:
         return InputError(f"{path}: no such file or folder; the folder {parent} is not there or cannot be read")
-    close = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(path.name, wanted, n=1, cutoff=0.5)
     guess = f", did you mean {str(path.with_name(close[0]))!r}?" if close else f": looked in {parent}"
     return InputError(f"{path}: no such file or folder{guess}")

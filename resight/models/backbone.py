@@ -183,6 +183,11 @@ class Backbone:
             return features.permute(0, 3, 1, 2)
         return features
 
+    def head(self, maps: torch.Tensor) -> torch.Tensor:
+        """What the network's head makes of what is before it, for networks whose `maps` are just that."""
+        model: Any = self.model
+        return cast(torch.Tensor, model.forward_head(maps))
+
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) normalised -> (B, C) float32 class scores before softmax."""
         return cast(torch.Tensor, self.model(inputs)).float()

@@ -8,21 +8,8 @@ import os
 import secrets
 from pathlib import Path
 
-from resight.errors import WorkError
+from resight.errors import WorkError, advice
 from resight.show.text import visible
-
-ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space or write elsewhere",
-    errno.EDQUOT: "your disk quota is used up; free some space or write elsewhere",
-    errno.EFBIG: "the file would be larger than the system allows; raise the limit or write less",
-    errno.EACCES: "no permission; choose a folder you may write to",
-    errno.EPERM: "no permission; choose a folder you may write to",
-    errno.EROFS: "the disk is read-only; choose another folder",
-    errno.ENOENT: "the folder does not exist; create it first",
-    errno.ENOTDIR: "part of the path is a file, not a folder; choose another path",
-    errno.EISDIR: "this is a folder; give a file name inside it",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-}
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
@@ -58,5 +45,5 @@ def _advice(error: OSError | ValueError) -> str:
     if isinstance(error, UnicodeEncodeError):
         return f"the text cannot be encoded as UTF-8 at character {error.start}; pass bytes, or clean the text"
     if isinstance(error, OSError):
-        return ADVICE.get(error.errno or 0, error.strerror or "the system refused; try another folder")
+        return advice(error)
     return f"{error}; choose another name"

@@ -10,7 +10,7 @@ from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
 
-from resight.errors import InputError, WorkError
+from resight.errors import InputError, WorkError, advice
 
 
 class AtomicFiles:
@@ -68,4 +68,4 @@ def _named(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WorkError(f"cannot write {target}: {error.strerror or error}") from error
+        raise WorkError(f"cannot write {target}: {advice(error)}") from error

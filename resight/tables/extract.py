@@ -69,6 +69,11 @@ class ExtractReport:
         }  # fmt: skip
 
 
+def path_text(path: Path) -> str:
+    """The path as a table holds it: bytes of a name that are not UTF-8 as \\xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 @dataclass
 class _Job:
     """One image on its way; the worker fills in what it finds."""
@@ -161,7 +166,7 @@ class _Work:
                 size, mtime = stat.st_size, stat.st_mtime_ns
             except (OSError, ValueError):
                 size, mtime = 0, 0  # reading it will say why
-            known = self.rows.get(path)
+            known = self.rows.get(path_text(listing.path))
             if known is not None and (known.size, known.mtime_ns) == (size, mtime):
                 self.counts["reused"] += 1
                 continue
@@ -190,7 +195,7 @@ class _Work:
         return found
 
     def _take(self, result: Encoded[_Job]) -> None:
-        path = str(result.item.listing.path)
+        path = path_text(result.item.listing.path)
         if result.error is not None:
             self.counts["failed"] += 1
             if len(self.failures) < MOST_FAILURES_KEPT:
@@ -218,7 +223,7 @@ class _Work:
         """Facts and features of what is ready, by column."""
         results, jobs = self._ready, [result.item for result in self._ready]
         columns: dict[str, Any] = {
-            "path": [str(job.listing.path) for job in jobs],
+            "path": [path_text(job.listing.path) for job in jobs],
             "width": [job.shape[1] or None for job in jobs],
             "height": [job.shape[0] or None for job in jobs],
             "sha256": [job.sha256 or None for job in jobs],
@@ -313,7 +318,7 @@ def _assemble(to: Path, schema: Schema, parts: Parts, listings: Sequence[Listing
     labels = tuple(sorted({listing.label for listing in listings if listing.label is not None}))
     place = 0
     with open_writer(to, replace(schema, labels=labels)) as writer:
-        for some in parts.gather([rows[str(listing.path)] for listing in listings]):
+        for some in parts.gather([rows[path_text(listing.path)] for listing in listings]):
             own = listings[place : place + len(some)]
             for name, values in (("label", [one.label for one in own]), ("split", [one.split for one in own])):
                 some = some.set_column(schema.names.index(name), name, pa.array(values, pa.string()))

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from resight.errors import InputError, WorkError, unknown
+from resight.errors import InputError, WorkError, advice, unknown
 from resight.images import list_images
 from resight.tables.atomic import AtomicFiles
 
@@ -84,7 +84,7 @@ def group_folder(folder: PathLike, size: int, target: PathLike, *, how: str = "c
             PUT[how](path, place)
         building.rename(home)
     except OSError as error:
-        raise WorkError(f"cannot make {target}: {error.strerror or error}") from error
+        raise WorkError(f"cannot make {target}: {advice(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return groups

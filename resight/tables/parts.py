@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resight.errors import InputError, WorkError
+from resight.errors import InputError, WorkError, advice
 from resight.tables.schema import Schema
 
 OWN = [pa.field("bytes", pa.int64()), pa.field("mtime_ns", pa.int64())]
@@ -162,4 +162,4 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WorkError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise WorkError(f"cannot write {folder}: {advice(error)}") from error

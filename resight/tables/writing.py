@@ -12,7 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.errors import InputError, WorkError
+from resight.errors import InputError, WorkError, advice
 from resight.tables.atomic import AtomicFiles
 from resight.tables.schema import Schema
 
@@ -128,4 +128,4 @@ class TableWriter:
         try:
             act(self._sink)
         except OSError as error:
-            raise WorkError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise WorkError(f"cannot write {self.path}: {advice(error)}") from error

@@ -45,7 +45,8 @@ def test_reduced_and_named_with_a_prefix():
 
 
 def test_a_box_larger_than_the_image_is_nan():
-    values = dict(zip((f.name for f in extractor("fractal").features), extractor("fractal").prepare(picture(1, 20, 30))))
+    made = extractor("fractal")
+    values = dict(zip((feature.name for feature in made.features), made.prepare(picture(1, 20, 30)), strict=True))
     assert np.isnan(values["lacunarity_L21"]) and not np.isnan(values["lacunarity_L19"])
 
 

@@ -68,6 +68,20 @@ def test_layers_and_descriptors_together_equal_each_alone():
             np.testing.assert_allclose(together[name], values, rtol=1e-4, atol=2e-6)
 
 
+def test_the_head_goes_on_from_the_maps_where_it_can(monkeypatch):
+    (made,) = make_extractors(parse_wanted("gem,layer:global_pool"), RANDOM)
+    passes = []
+    forward = made.backbone.model.forward_features
+    monkeypatch.setattr(made.backbone.model, "forward_features", lambda x: passes.append(len(x)) or forward(x))
+    made.finish([made.prepare(image())])
+    assert passes == [1]
+    vit = EncoderConfig("vit_tiny_patch16_224", weights="random", device="cpu")  # its head takes tokens, not a map
+    (made,) = make_extractors(parse_wanted("gem,layer:head"), vit)
+    (alone,) = make_extractors(parse_wanted("layer:head"), vit)
+    values = made.finish([made.prepare(image())])[0]
+    np.testing.assert_allclose(values[1], alone.finish([alone.prepare(image())])[0][0], atol=1e-5)
+
+
 def test_class_token_of_a_transformer():
     config = EncoderConfig("vit_tiny_patch16_224", weights="random", device="cpu")
     found = table("layer:blocks.2,pool=cls,layer:blocks.2,prefix=mean_", [image()], config)

@@ -121,6 +121,20 @@ def test_same_names_in_two_folders_and_all_kinds_of_pixels(tmp_path):
     assert len({tuple(row) for row in found["gem:test_resnet"]}) == 5
 
 
+def test_names_that_are_hard_to_hold(tmp_path):
+    folder = tmp_path / "hard"
+    folder.mkdir()
+    for name in (b"a,b 'c' \"d\".png", "\u5199\n.png".encode(), b"\xff.png"):
+        try:
+            Image.fromarray(picture(len(name))).save(folder / os.fsdecode(name))
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+    for suffix in (".parquet", ".csv"):
+        assert run(folder, tmp_path / f"t{suffix}").extracted == 3
+        assert run(folder, tmp_path / f"t{suffix}").reused == 3
+        assert any(path.endswith("/\\xff.png") for path in content(tmp_path / f"t{suffix}")["path"])
+
+
 def test_labels_and_splits_from_a_csv_and_from_folders(photos, tmp_path):
     (photos / "list.csv").write_text("path,label,split\na/0.jpg,cat,train\nb/6.png,dog,test\nb/7.png,,\n")
     run(photos / "list.csv", tmp_path / "t.parquet")

@@ -95,7 +95,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setitem(__import__("resight.tables.folders", fromlist=["PUT"]).PUT, "copy", failing)
-    with pytest.raises(WorkError, match="No space left"):
+    with pytest.raises(WorkError, match="the disk is full"):
         group_folder(tmp_path / "set", 1, tmp_path / "groups")
     assert names_in(tmp_path) == ["set/a.jpg", "set/b.jpg"]
     assert [path.name for path in tmp_path.iterdir()] == ["set"]

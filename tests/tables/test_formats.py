@@ -141,7 +141,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(suffix, tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     schema = Schema((Vector("v", 2),), ("label",), ("a",))
-    with pytest.raises(WorkError, match=rf"cannot write .*t\{suffix}.*: No space"), \
+    with pytest.raises(WorkError, match=rf"cannot write .*t\{suffix}.*: the disk is full"), \
          open_writer(tmp_path / f"t{suffix}", schema) as writer:  # fmt: skip
         writer.write({"label": ["a"], "v": np.zeros((1, 2))})
     assert list(tmp_path.iterdir()) == []
