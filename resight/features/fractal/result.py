@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -78,6 +79,14 @@ class Fractal:
 
     def __hash__(self) -> int:
         return hash((self.options, self.shape, self.box_count.tobytes()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "curves": dict(self.curves)}  # a read-only view does not travel to other processes
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"curves": MappingProxyType(state["curves"])})
+        for array in (*self.probability, *(values for _, values in self._columns())):
+            array.setflags(write=False)
 
     def features(self, set: str = "default") -> dict[str, float]:
         """Name -> value of a feature set: "default", "mink-44", "percolation-72", or "gcc-116" (both of them).

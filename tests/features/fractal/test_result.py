@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import pickle
 import subprocess
 import sys
 
@@ -40,6 +41,12 @@ def test_frozen(result):
         assert not array.flags.writeable
     with pytest.raises(TypeError):
         result.curves["lacunarity"] = None
+
+
+def test_goes_to_other_processes_and_comes_back(result):
+    back = pickle.loads(pickle.dumps(result))
+    assert back == result and back.features() == pytest.approx(result.features(), nan_ok=True)
+    assert not back.lacunarity.flags.writeable and type(back.curves) is type(result.curves)
 
 
 def test_save_writes_all_numbers(result, tmp_path):
