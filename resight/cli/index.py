@@ -36,7 +36,7 @@ def index(
     whiten_how: Literal["pca", "learned"] = "pca",
     part_whiten: int | None = None,
     part_whiten_from: Path | None = None,
-    n_pca: int = 1,
+    n_pca: int | None = None,
     labels: Literal["folder", "none"] = "folder",
     strict: bool = False,
     json: bool = False,
@@ -52,18 +52,18 @@ def index(
     to
         The collection, e.g. pictures.resight; made if it is not there.
     whiten
-        Fit PCA-whitening to this many dimensions afterwards; search then happens in that space.
+        Fit a whitening to this many dimensions afterwards; search then happens in that space.
     whiten_from
         Fit the whitening on this other collection instead (honest before an evaluation).
     whiten_how
-        pca, or learned: from pairs of images that share a label.
+        pca, or learned: from pairs of images that share a label. Needs --whiten.
     part_whiten
         For cam and rmac, when the collection is made: whiten each class vector or region to this many dimensions
         before they are summed.
     part_whiten_from
         The images that this is fitted on: a folder, glob or CSV list, not the images to be evaluated.
     n_pca
-        For cam: class vectors of each of those images that are used.
+        For cam with --part-whiten: how many class vectors of each of those images it is fitted on, 1 if not given.
     labels
         Label images by their subfolder's name, or not at all.
     strict
@@ -84,7 +84,11 @@ def index(
         raise InputError("--whiten-from needs --whiten DIMENSIONS")
     if (part_whiten is None) != (part_whiten_from is None):
         raise InputError("--part-whiten DIMENSIONS and --part-whiten-from IMAGES belong together")
-    with _collection(to, encoder, part_whiten, part_whiten_from, n_pca) as photos:
+    if whiten_how != "pca" and whiten is None:
+        raise InputError(f"--whiten-how {whiten_how} needs --whiten DIMENSIONS")
+    if n_pca is not None:
+        _check_n_pca(n_pca, part_whiten, to, encoder)
+    with _collection(to, encoder, part_whiten, part_whiten_from, n_pca or 1) as photos:
         if whiten is not None:
             _check_whitening(photos, whiten, whiten_from, sum(counts))
         report = AddReport()
@@ -105,6 +109,19 @@ def index(
     useless = report.failed and not (report.encoded or report.unchanged)
     unread = report.failed or any(kind in UNREADABLE for kind, _ in report.ignored)
     return 1 if useless or (strict and unread) else 0
+
+
+def _check_n_pca(n_pca: int, part_whiten: int | None, to: Path, encoder: EncoderConfig | None) -> None:
+    """Refuse it where it would do nothing."""
+    from resight.search import Collection
+
+    chosen = None if Collection.exists(to) else (encoder or EncoderConfig()).descriptor
+    name = "cam" if chosen is None else chosen.partition(":")[0].strip().lower()
+    if part_whiten is None or name != "cam":
+        got = "no --part-whiten" if part_whiten is None else f"the descriptor {name}"
+        raise InputError(f"--n-pca belongs to --part-whiten with the descriptor cam, got {got}: leave it out")
+    if n_pca < 1:
+        raise InputError(f"--n-pca must be at least 1, got {n_pca}")
 
 
 def _grouped(sources: tuple[str, ...]) -> list[str | list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -97,6 +96,8 @@ def search(
     for error in failed:
         print(f"resight: {visible(str(error))}", file=sys.stderr)
     if rankings:
+        if region is not None:
+            _tell_clipped(rankings[0], region)
         _print_all(rankings, failed, json)
         if html is not None:
             write_atomic(html, ranking_report(rankings, searched))
@@ -116,6 +117,18 @@ def _print_all(rankings: list[Ranking], failed: list[ImageError], json: bool) ->
         for ranking in rankings:
             _print(ranking)
     sys.stdout.flush()
+
+
+def _tell_clipped(ranking: Ranking, box: tuple[float, float, float, float]) -> None:
+    """Say on the error output, so that JSON stays JSON, that only a part of the box lies in the image."""
+    from resight.images import read_image
+    from resight.measure.readable import box_fit
+
+    height, width = read_image(ranking.query).shape[:2]
+    if box_fit(box, (width, height)) == "clipped":
+        x1, y1, x2, y2 = max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
+        part = f"{x1:g},{y1:g},{x2:g},{y2:g}"
+        print(f"resight: the box reaches beyond the image, {width} x {height}: used is {part}", file=sys.stderr)
 
 
 def _write_sheets(rankings: list[Ranking], path: Path) -> None:
@@ -139,22 +152,12 @@ def ready(
 
 def parse_budget(text: str | None, then: Sequence[str]) -> float | None:
     """Seconds of a --budget, None for none. Raises InputError for what is no time, or without steps to be timed."""
+    from resight.measure.times import parse_time
+
     seconds = None if text is None else parse_time(text)
     if seconds is not None and not then:
         raise InputError("--budget is for the steps of --then, and none was given")
     return seconds
-
-
-def parse_time(text: str) -> float:
-    """Seconds from "200ms", "1.5s" or "2min".
-
-    >>> parse_time("200ms"), parse_time("1.5 s")
-    (0.2, 1.5)
-    """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min)", text.strip().lower())
-    if found is None or float(found[1]) == 0:
-        raise InputError(f"--budget takes a time such as 200ms, 1.5s or 2min; got {text!r}")
-    return float(found[1]) * {"ms": 0.001, "s": 1.0, "min": 60.0}[found[2]]
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:

@@ -275,21 +275,28 @@ class Encoder:
 
     def forward(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """(B, 3, H, W) uint8, all of one shape -> (B, D) float32."""
+        vectors = self.pool(self.look_at_scales(pixels, head=self.descriptor.name == "cam"))
+        array: NDArray[np.float32] = vectors.cpu().numpy()
+        return array
+
+    def pool(self, looks: Sequence[Look]) -> torch.Tensor:
+        """Descriptors of what was looked at, at one or several scales: looks of B images each -> (B, D) float32."""
+        with torch.inference_mode():
+            vectors = [describe(look, self.descriptor, part_whitening=self.part_whitening).float() for look in looks]
+            return vectors[0] if len(vectors) == 1 else fuse_scales(torch.stack(vectors), self.descriptor.power)
+
+    def look_at_scales(self, pixels: torch.Tensor, head: bool = False) -> list[Look]:
+        """What the network sees at each of the encoder's scales; arguments as of `look`."""
         with torch.inference_mode():
             inputs = self.backbone.normalise(pixels)
-            vectors = []
+            looks = []
             for scale in self.config.scales:
                 seen = inputs
                 if scale != 1:
                     sides = [max(SMALLEST_SIDE, round(side * scale)) for side in inputs.shape[-2:]]
                     seen = torch.nn.functional.interpolate(inputs, sides, mode="bilinear", align_corners=False)
-                look = self._look(seen, head=self.descriptor.name == "cam")
-                vectors.append(describe(look, self.descriptor, part_whitening=self.part_whitening).float())
-            vector = vectors[0]
-            if len(vectors) > 1:
-                vector = fuse_scales(torch.stack(vectors), self.descriptor.power)
-            array: NDArray[np.float32] = vector.cpu().numpy()
-            return array
+                looks.append(self._look(seen, head))
+            return looks
 
     def look(self, pixels: torch.Tensor, head: bool = False) -> Look:
         """What the network sees in (B, 3, H, W) uint8, all of one shape; head: with what class activation maps need."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +16,27 @@ from resight.errors import InputError
 from resight.features.encoder import PARTED, Encoder
 from resight.features.look import parts
 from resight.features.pipeline import encode_stream
-from resight.features.whitening import Whitening, pca_whitening
-from resight.images import ImageLike, read_image
+from resight.features.whitening import Whitening, pca_whitening, seen_images
+from resight.images import ImageLike, decode_image, read_bytes, read_image
 
 SAMPLE = 50_000  # parts: 256 MB at 1280 channels
+
+
+@dataclass
+class _Job:
+    """An image on its way, and the SHA-256 of its file once that is read."""
+
+    image: ImageLike
+    sha256: str = ""
+
+
+def _load(job: _Job) -> NDArray[np.uint8]:
+    """Its pixels (H, W, 3); runs in a worker."""
+    if not isinstance(job.image, str | os.PathLike):
+        return read_image(job.image)
+    data = read_bytes(job.image)
+    job.sha256 = hashlib.sha256(data).hexdigest()
+    return decode_image(data, os.fspath(job.image))
 
 
 def fit_part_whitening(
@@ -34,7 +54,8 @@ def fit_part_whitening(
     images:    images that are not to be evaluated; reading stops after 50,000 parts
     per_image: for cam, how many of an image's best classes give a vector (N_pca); rmac gives all its regions
 
-    Jimenez 2017, sec. 3.3; Tolias 2016. Unreadable images are left out and counted by `progress`.
+    Jimenez 2017, sec. 3.3; Tolias 2016. Unreadable images are left out and counted by `progress`. The whitening's
+    `seen` names the files that were used.
     Raises InputError for another descriptor, or too few images for `dim`.
     """
     if encoder.descriptor.name not in PARTED:
@@ -54,12 +75,14 @@ def fit_part_whitening(
             return found
 
     sample: list[NDArray[Any]] = []
+    used: list[str] = []
     done = failed = kept = 0
-    stream = encode_stream(encoder, images, read_image, run=run)
+    stream = encode_stream(encoder, map(_Job, images), _load, run=run)
     for result in stream:
         done, failed = done + 1, failed + (result.error is not None)
         if result.error is None:
             sample.append(result.vector)
+            used.append(result.item.sha256)
             kept += len(result.vector)
         if progress:
             progress(done, failed)
@@ -68,4 +91,4 @@ def fit_part_whitening(
     stream.close()  # type: ignore[attr-defined]
     if not kept:
         raise InputError("part whitening needs images: none of those given could be read")
-    return pca_whitening(np.concatenate(sample), dim, fitted_on=fitted_on)
+    return pca_whitening(np.concatenate(sample), dim, fitted_on=fitted_on, seen=seen_images(used))

@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ from resight.errors import InputError, WorkError
 Floats = NDArray[np.floating[Any]]
 LIMIT = 512 * 2**20  # bytes of a stored whitening; 8192 -> 8192 in float32 takes half of it
 ROWS = 4096
-FIELDS = {"mean": "<f4", "projection": "<f4", "fitted_on": "|u1", "sample": "<i8"}
+FIELDS = {"mean": "<f4", "projection": "<f4", "fitted_on": "|u1", "sample": "<i8", "seen": "<u8"}
+OPTIONAL = ("seen",)  # whitenings stored before it was recorded lack it
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class Whitening:
     projection: (D, d)  float32, d <= D
     fitted_on:  what it was fitted on, for the record of an evaluation
     sample:     how many vectors (or pairs) it was fitted on
+    seen:       (n,)    uint64, the images it was fitted on as `seen_images` names them; None if not recorded
 
     Raises InputError if shapes do not fit or a number is not finite.
 
@@ -39,8 +42,13 @@ class Whitening:
     projection: Floats
     fitted_on: str = ""
     sample: int = 0
+    seen: NDArray[np.uint64] | None = None
 
     def __post_init__(self) -> None:
+        if self.seen is not None:
+            seen = np.unique(np.asarray(self.seen, np.uint64))
+            seen.setflags(write=False)
+            object.__setattr__(self, "seen", seen)
         for name in ("mean", "projection"):
             array = np.array(getattr(self, name), dtype=np.float32, order="C")
             array.setflags(write=False)
@@ -100,6 +108,7 @@ class Whitening:
             projection=self.projection.astype("<f4"),
             fitted_on=np.frombuffer(self.fitted_on.encode(), np.uint8),
             sample=np.array(self.sample, "<i8"),
+            **({} if self.seen is None else {"seen": self.seen.astype("<u8")}),
         )
         return buffer.getvalue()
 
@@ -113,17 +122,37 @@ class Whitening:
         try:
             fields = _read_fields(data)
             name = fields["fitted_on"].tobytes().decode()
-            return cls(fields["mean"], fields["projection"], name, int(fields["sample"][()]))
+            return cls(fields["mean"], fields["projection"], name, int(fields["sample"][()]), fields.get("seen"))
         except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
             raise WorkError(f"this is not a whitening, or it is damaged ({error}): fit it again") from error
 
 
-def pca_whitening(vectors: Floats, dim: int, *, fitted_on: str = "", eps: float = 1e-10) -> Whitening:
+def seen_images(digests: Iterable[str]) -> NDArray[np.uint64]:
+    """What a whitening keeps of the images it was fitted on: the first 8 bytes of the SHA-256 of each file.
+
+    digests: in hex; "" for an image that no file is known of
+    ->       (n,)  each once, ascending; 0 stands for all without a file
+
+    Two different files share 8 bytes once in 10^19 pairs. Raises InputError for what is no SHA-256.
+
+    >>> seen_images(["00" * 7 + "ff" * 25, ""]).tolist()
+    [0, 255]
+    """
+    try:
+        return np.unique(np.array([int(digest[:16] or "0", 16) for digest in digests], np.uint64))
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"expected SHA-256 digests in hex: {error}") from error
+
+
+def pca_whitening(
+    vectors: Floats, dim: int, *, fitted_on: str = "", eps: float = 1e-10, seen: NDArray[np.uint64] | None = None
+) -> Whitening:
     """PCA-whitening: after it, the sample's first `dim` principal directions are uncorrelated with variance 1.
 
     vectors: (N, D)   a sample of descriptors, not of the set that is to be evaluated
     dim:     1 .. min(D, N - 1) and the sample's rank
     eps:     directions with less than eps times the largest variance do not count towards the rank
+    seen:    the images of the sample, for the record: see `seen_images`
     ->       projection = E_dim diag(lambda_dim)^(-1/2), from cov = E diag(lambda) E^T (divided by N - 1)
 
     Jegou and Chum 2012. The largest component of each direction is positive, so that two machines agree.
@@ -149,7 +178,7 @@ def pca_whitening(vectors: Floats, dim: int, *, fitted_on: str = "", eps: float 
             f"whitening to {dim} dimensions needs a sample that varies in as many directions, these {count} vectors "
             f"vary in {rank}: take more varied images or dim <= {rank}"
         )
-    return Whitening(mean, directions[:, :dim] / np.sqrt(values[:dim]), fitted_on, count)
+    return Whitening(mean, directions[:, :dim] / np.sqrt(values[:dim]), fitted_on, count, seen)
 
 
 def learned_whitening(
@@ -160,6 +189,7 @@ def learned_whitening(
     vectors: Floats | None = None,
     ridge: float = 0.0,
     fitted_on: str = "",
+    seen: NDArray[np.uint64] | None = None,
 ) -> Whitening:
     """Lw: whiten what differs between matching images, then keep the directions where images differ most.
 
@@ -168,6 +198,7 @@ def learned_whitening(
     dim:       1 .. D
     vectors:   (N, D)   what the rotation is fitted on; queries and positives if not given
     ridge:     this share of S's mean variance is added to S's diagonal, for few pairs or dead channels
+    seen:      the images of the pairs, for the record: see `seen_images`
     ->         mean of the queries; projection = P^T V_dim, with S = mean (q - p)(q - p)^T, P = inv(chol(S)),
                V the eigenvectors of P X X^T P^T for the centred vectors X, largest eigenvalues first
 
@@ -199,7 +230,7 @@ def learned_whitening(
     inverse = np.linalg.inv(np.linalg.cholesky(spread))
     mean = queries.mean(0, dtype=np.float64)
     _, directions = _principal(inverse @ _scatter(everything, mean) @ inverse.T)
-    return Whitening(mean, inverse.T @ directions[:, :dim], fitted_on, pairs)
+    return Whitening(mean, inverse.T @ directions[:, :dim], fitted_on, pairs, seen)
 
 
 def _matrix(vectors: Floats, name: str) -> Floats:
@@ -240,7 +271,8 @@ def _read_fields(data: bytes) -> dict[str, NDArray[Any]]:
     fields: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = sorted(info.filename for info in archive.infolist())
-        if names != sorted(f"{name}.npy" for name in FIELDS):
+        wanted = [name for name in FIELDS if name not in OPTIONAL or f"{name}.npy" in names]
+        if names != sorted(f"{name}.npy" for name in wanted):
             raise ValueError(f"it holds {names[:8]}")
         for info in archive.infolist():
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > len(data):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from resight.errors import InputError
 from resight.images.lines import read_lines
 from resight.images.listing import SUFFIXES, list_images
-from resight.images.queries import Query, Setting, Truth
+from resight.images.queries import Query, Setting, Truth, checked_name
 
 MOST = 5_000_000  # names in a list
 _HOLIDAYS = re.compile(r"1\d{5}")
@@ -24,17 +25,17 @@ _BLOCKS = {
 
 def read_holidays(path: Path) -> Truth:
     """The ground truth of INRIA Holidays from a folder of images or a list of names: see `holidays`."""
-    return holidays(_names(path), str(path))
+    return _read(path, holidays)
 
 
 def read_ukbench(path: Path) -> Truth:
     """The ground truth of UKBench from a folder of images or a list of names: see `ukbench`."""
-    return ukbench(_names(path), str(path))
+    return _read(path, ukbench)
 
 
 def read_copydays(path: Path) -> Truth:
     """The ground truth of INRIA Copydays from a folder of images or a list of names: see `copydays`."""
-    return copydays(_names(path), str(path))
+    return _read(path, copydays)
 
 
 def holidays(names: Iterable[str], source: str = "names") -> Truth:
@@ -158,17 +159,20 @@ def _grouped(
     return groups
 
 
-def _names(path: Path) -> list[str]:
-    """Names relative to a folder of images, or the lines of a text file."""
+def _read(path: Path, truth_of: Callable[[list[str], str], Truth]) -> Truth:
+    """The ground truth in names relative to a folder of images, or in the lines of a text file."""
     if path.is_dir():
         root = path.absolute()
-        return [listing.path.relative_to(root).as_posix() for listing in list_images(path)]
+        return truth_of([listing.path.relative_to(root).as_posix() for listing in list_images(path)], str(path))
+    lines: dict[str, int] = {}
     names: list[str] = []
     for line, text in read_lines(path):
         if len(names) >= MOST:
             raise InputError(f"{path}, line {line}: more than {MOST:,} names")
+        lines.setdefault(checked_name(text, f"{path}, line {line}"), line)
         names.append(text)
-    return names
+    truth = truth_of(names, str(path))
+    return replace(truth, place_of=lambda name: f"{path.name}, line {lines[name]}" if name in lines else "")
 
 
 def _stem(path: PurePosixPath) -> str:

@@ -36,7 +36,7 @@ def read_bytes_of(path: Path, limit: int) -> bytes:
     """The bytes of a regular file of at most `limit`; InputError if there is none or it is larger."""
     try:
         if not path.is_file():
-            raise InputError(f"{path}: expected a file, got {'a folder' if path.is_dir() else 'none'}")
+            raise InputError(f"{path}: expected a file, got {_kind(path)}")
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
@@ -44,6 +44,14 @@ def read_bytes_of(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise InputError(f"{path}: expected at most {limit:,} bytes, the file is larger: is it the right one?")
     return data
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    if path.exists():
+        return "a pipe, socket or device"
+    return "a link to nothing" if path.is_symlink() else "none"
 
 
 def _text(path: Path, limit: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resight.errors import InputError, WorkError
 from resight.images.lines import read_lines
-from resight.images.queries import Box, Query, Setting, Truth, checked_box
+from resight.images.queries import Box, Query, Setting, Truth, checked_box, checked_name
 
 GROUPS = ("good", "ok", "junk")
 KINDS = ("query", *GROUPS)
@@ -42,9 +42,13 @@ def read_landmarks(folder: Path, name: str, images: int | None = None) -> Truth:
     stems = _query_stems(folder)
     if not stems:
         raise InputError(f"{folder}: expected files such as all_souls_1_query.txt, got none")
-    queries = tuple(_read_query(folder, stem) for stem in stems)
+    first: dict[str, str] = {}
+    queries = tuple(_read_query(folder, stem, first) for stem in stems)
     setting = Setting(("good", "ok"), ("junk",))
-    return Truth(name, queries, {"all": setting}, None, "counts", images, str(folder))
+    return Truth(
+        name, queries, {"all": setting}, None, "counts", images, str(folder),
+        place_of=lambda image: first.get(image, ""),
+    )  # fmt: skip
 
 
 def _query_stems(folder: Path) -> list[str]:
@@ -72,14 +76,18 @@ def _natural(stem: str) -> tuple[str, float, str]:
     return landmark, int(number) if number.isdecimal() and number.isascii() else math.inf, stem
 
 
-def _read_query(folder: Path, stem: str) -> Query:
-    image, box = _read_query_line(folder / f"{stem}_query.txt")
+def _read_query(folder: Path, stem: str, first: dict[str, str]) -> Query:
+    """A query; `first` gets the place of each name that comes for the first time."""
+    image, box, query_place = _read_query_line(folder / f"{stem}_query.txt")
+    first.setdefault(image, f"{stem}_query.txt, line {query_place.rpartition(' ')[2]}")
     places: dict[str, tuple[str, Path, int]] = {}
     for group in GROUPS:
         file = folder / f"{stem}_{group}.txt"
         for line, text in read_lines(file, LIMIT):
             if len(text.split()) != 1:
                 raise InputError(f"{file}, line {line}: expected one image name without spaces, got {text[:60]!r}")
+            checked_name(text, f"{file}, line {line}")
+            first.setdefault(text, f"{file.name}, line {line}")
             known, other, before = places.setdefault(text, (group, file, line))
             if known != group:
                 raise InputError(
@@ -88,10 +96,10 @@ def _read_query(folder: Path, stem: str) -> Query:
     members = {g: frozenset(name for name, place in places.items() if place[0] == g) for g in GROUPS}
     if not members["good"] | members["ok"]:
         raise InputError(f"{folder / f'{stem}_good.txt'}: empty, and so is {stem}_ok.txt: a query needs a right answer")
-    return Query(stem, image, box, members)
+    return Query(stem, image, box, members, query_place)
 
 
-def _read_query_line(file: Path) -> tuple[str, Box]:
+def _read_query_line(file: Path) -> tuple[str, Box, str]:
     lines = list(read_lines(file, LIMIT))
     if len(lines) != 1:
         raise InputError(f"{file}: expected one line 'name x1 y1 x2 y2', got {len(lines)} lines")
@@ -99,4 +107,5 @@ def _read_query_line(file: Path) -> tuple[str, Box]:
     words = text.split()
     if len(words) != 5:
         raise InputError(f"{file}, line {line}: expected 'name x1 y1 x2 y2', got {text[:80]!r}")
-    return words[0].removeprefix(PREFIX), checked_box(words[1:], f"{file}, line {line}")
+    place = f"{file}, line {line}"
+    return checked_name(words[0].removeprefix(PREFIX), place), checked_box(words[1:], place), place

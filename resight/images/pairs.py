@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resight.errors import InputError, unknown
-from resight.images.queries import Box, Query, Setting, Truth, checked_box
+from resight.images.queries import Box, Query, Setting, Truth, checked_box, checked_name
 from resight.images.rows import read_rows
 
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -38,10 +38,23 @@ def read_pairs(file: Path) -> Truth:
             raise InputError(f"{place}: the box of {query!r} differs from the one on line {boxes[query][1]}")
     if not any(kind == "positive" for group in members.values() for kind, _ in group.values()):
         raise InputError(f"{file}: expected rows such as query.jpg,match.jpg under query,positive, got no positive")
-    queries = tuple(
-        Query(name, name, boxes[name][0] if name in boxes else None, _groups(group)) for name, group in members.items()
-    )
-    return Truth("pairs", queries, {"all": Setting(("positive",), ("junk",))}, None, "removed", None, str(file))
+    queries = tuple(_query(name, group, boxes.get(name), file) for name, group in members.items())
+    return Truth(
+        "pairs", queries, {"all": Setting(("positive",), ("junk",))}, None, "removed", None, str(file),
+        place_of=lambda image: _place(image, members, file.name),
+    )  # fmt: skip
+
+
+def _query(name: str, group: dict[str, tuple[str, int]], box: tuple[Box, int] | None, file: Path) -> Query:
+    place = "" if box is None else f"{file}, line {box[1]}"
+    return Query(name, name, None if box is None else box[0], _groups(group), place)
+
+
+def _place(image: str, members: dict[str, dict[str, tuple[str, int]]], file: str) -> str:
+    """Where an image is named first; looked for only when somebody asks."""
+    lines = [line for _, line in members.get(image, {}).values()]
+    lines += [group[image][1] for group in members.values() if image in group]
+    return f"{file}, line {min(lines)}" if lines else ""
 
 
 def _cells(row: dict[str, str], place: str) -> tuple[str, str, str]:
@@ -50,6 +63,7 @@ def _cells(row: dict[str, str], place: str) -> tuple[str, str, str]:
     for column, cell in (("query", query), ("positive", answer)):
         if not cell:
             raise InputError(f"{place}: the cell under {column!r} is empty")
+        checked_name(cell, place)
     if kind not in KINDS:
         raise unknown(f"kind on line {place.rpartition(' ')[2]} of {place.rpartition(',')[0]}:", kind, KINDS)
     if query == answer:

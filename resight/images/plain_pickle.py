@@ -84,8 +84,15 @@ def read_plain_pickle(data: bytes, where: str) -> Any:
             machine.step(opcode.name, argument)
         return machine.result()
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
-        reason = str(error) if str(error) else type(error).__name__
-        raise InputError(f"{where}: not a ground truth pickle, or damaged: {reason[:200]}") from error
+        raise InputError(f"{where}: {_reason(data, error)}") from error
+
+
+def _reason(data: bytes, error: Exception) -> str:
+    reason = str(error) or type(error).__name__
+    if isinstance(error, KeyError | IndexError | AttributeError):  # they name a number, or a part of this reader
+        reason = "it takes things that it did not put there"
+    head = "" if data[:1] == b"\x80" else f"; it begins with {data[:20]!r}"  # as all but the oldest pickles do
+    return f"not a ground truth pickle, or damaged: {reason[:200]}{head}"
 
 
 class _Machine:

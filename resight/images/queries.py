@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -11,6 +12,11 @@ from resight.errors import InputError, unknown
 
 Box = tuple[float, float, float, float]
 OWN = ("counts", "removed", "absent")
+
+
+def nowhere(_: str) -> str:
+    """Where a name stands in a ground truth that was read from no file: ""."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class Query:
     image:  the image it is, by name
     box:    x1, y1, x2, y2 in pixels of that image, or None for the whole image
     groups: group -> names of images, such as "good", "ok", "junk"; no image in two groups
+    place:  where its box stands, such as "gt/all_souls_1_query.txt, line 1"; does not count when queries are compared
 
     Raises InputError if the box is not finite and in order, or an image is in two groups.
 
@@ -32,6 +39,7 @@ class Query:
     image: str
     box: Box | None = None
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    place: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.box is not None:
@@ -75,6 +83,8 @@ class Truth:
     source:           where the ground truth was read, for the record
     distractors:      images of the collection that `database` does not name are searched too (queries that are
                       "absent" never are); without meaning where database is None
+    place_of:         image name -> where the source has it first, such as "bridge_1_ok.txt, line 2", "" if unknown;
+                      does not count when ground truths are compared
 
     Raises InputError if two queries share a name, there is no query or setting, or `own` is another word.
 
@@ -90,6 +100,7 @@ class Truth:
     published_images: int | None = None
     source: str = ""
     distractors: bool = False
+    place_of: Callable[[str], str] = field(default=nowhere, compare=False)
 
     def __post_init__(self) -> None:
         if self.own not in OWN:
@@ -134,6 +145,18 @@ class Truth:
         return f"<Truth {self.name}: {len(self.queries):,} queries, {database}, own image {self.own}>"
 
 
+def checked_name(name: str, where: str) -> str:
+    """The name of an image: a path's trailing components. Raises InputError that starts with `where` for "" and "..".
+
+    >>> checked_name("jpg/a.jpg", "line 1")
+    'jpg/a.jpg'
+    """
+    parts = [part for part in name.replace(os.sep, "/").split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        raise InputError(f"{where}: expected an image name, without '..', got {name[:80]!r}")
+    return name
+
+
 def checked_box(values: object, where: str) -> Box:
     """Four finite numbers x1 < x2, y1 < y2 as floats. Raises InputError that starts with `where`.
 
@@ -152,12 +175,14 @@ def checked_box(values: object, where: str) -> Box:
 def say(value: object) -> str:
     """A value from a file in a few letters; only the type of what is neither text nor number.
 
-    >>> say("a.jpg"), say([1, 2])
-    ("'a.jpg'", 'list')
+    >>> say("a.jpg"), say([1, 2]), say(math.nan)
+    ("'a.jpg'", 'list', 'nan')
     """
     if isinstance(value, str):
         return repr(value[:60])
-    return f"{value:.6g}" if isinstance(value, int | float) and abs(value) < 1e300 else type(value).__name__
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 1e300):
+        return f"{value:.6g}"
+    return type(value).__name__
 
 
 def _short(values: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from resight.errors import InputError
 from resight.images.lines import read_bytes_of
 from resight.images.plain_pickle import PlainArray, read_plain_pickle
-from resight.images.queries import Query, Setting, Truth, checked_box, say
+from resight.images.queries import Query, Setting, Truth, checked_box, checked_name, say
 
 LIMIT = 16 * 2**20  # bytes; the published files have less than one megabyte
 MOST = 4_000_000  # answers of all queries together
@@ -57,7 +57,12 @@ def read_revisited(file: Path, name: str, images: int | None = None) -> Truth:
         raise InputError(f"{file}: {min(both)!r} is in qimlist and in imlist: queries are not in the database")
     if not any(query.answers("easy", "hard") for query in queries):
         raise InputError(f"{file}: no query has an easy or hard answer, so nothing to measure")
-    return Truth(name, queries, dict(SETTINGS), tuple(database), "absent", images, str(file))
+
+    def place_of(image: str) -> str:
+        named = {"imlist": database, "qimlist": images_of_queries}
+        return next((f"{key}[{found.index(image)}]" for key, found in named.items() if image in found), "")
+
+    return Truth(name, queries, dict(SETTINGS), tuple(database), "absent", images, str(file), place_of=place_of)
 
 
 def _query(image: str, entry: Any, database: list[str], where: str) -> Query:
@@ -78,7 +83,7 @@ def _query(image: str, entry: Any, database: list[str], where: str) -> Query:
     if "bbx" not in entry:
         raise InputError(f"{where}: has no 'bbx', the query's box of four numbers x1 y1 x2 y2")
     box = checked_box(_list(entry["bbx"], f"{where}['bbx']"), f"{where}['bbx']")
-    return Query(image, image, box, members)
+    return Query(image, image, box, members, f"{where}['bbx']")
 
 
 def _length(entry: Any) -> int:
@@ -93,6 +98,7 @@ def _names(value: Any, where: str) -> list[str]:
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip() or len(name) > 4096 or "\0" in name:
             raise InputError(f"{where}[{index}]: expected an image name, got {say(name)}")
+        checked_name(name, f"{where}[{index}]")
     if len(set(names)) < len(names):
         seen: set[str] = set()
         twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]

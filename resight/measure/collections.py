@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from resight.errors import InputError
 from resight.images import Truth, read_labels, truth_from_labels
+from resight.measure.fingerprint import fingerprint, fingerprint_key
 from resight.measure.leaks import refuse_leak, whitening_text
+from resight.measure.names import NameIndex, name_index
 from resight.measure.retrieval import RetrievalScores, evaluate_labels
 
 if TYPE_CHECKING:
     from resight.search import Collection, Item
+    from resight.search.after import Step
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores, how many images had no label and so took no part, the protocol, and the labelled images row by row."""
+    """Scores, how many images had no label and so took no part, the fingerprint, and the labelled images row by row."""
 
     scores: RetrievalScores
     unlabelled: int
@@ -29,9 +32,17 @@ class Evaluation:
     paths: tuple[str, ...]
     labels: tuple[str, ...]
 
+    @property
+    def key(self) -> str:
+        """12 hex digits that name the fingerprint: those of `evaluate_truth` without steps."""
+        return fingerprint_key(self.protocol)
+
     def as_dict(self, per_query: bool = False) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**self.scores.as_dict(per_query), "unlabelled": self.unlabelled, "protocol": self.protocol}
+        return {
+            "protocol": "labels", **self.scores.as_dict(per_query), "unlabelled": self.unlabelled,
+            "fingerprint": self.protocol, "key": self.key,
+        }  # fmt: skip
 
 
 def evaluate(
@@ -54,25 +65,26 @@ def evaluate(
     if not rows:
         raise InputError(f"none of the {len(items):,} images in {photos.path.name} has a label in {labels!r}")
     scores = evaluate_labels(vectors[rows], [str(found[i]) for i in rows], ks=tuple(ks))
-    config = photos.config
-    protocol = {
-        "ranking": "every image against all others, itself removed",
-        "ap": "map: mean precision at each positive; map_trapezoid: VGG's rule",
-        "labels": labels,
-        "backbone": config.backbone,
-        "descriptor": config.descriptor,
-        "space": photos.space,
-        "size": config.size or "native",
-        "fit": config.fit,
-        "scales": list(config.scales),
-        "stage": "last" if config.stage is None else config.stage,
-        "precision": config.precision,
-        "whitening": whitening_text(photos),
-        "leak": leak,
-    }  # fmt: skip
+    truth = labelled_truth(items, labels)
+    protocol = collection_fingerprint(photos, truth, name_index(truth, [item.path for item in items]), leak=leak)
     return Evaluation(
         scores, len(items) - len(rows), protocol, tuple(items[i].path for i in rows), tuple(str(found[i]) for i in rows)
     )
+
+
+def collection_fingerprint(
+    photos: Collection, truth: Truth, index: NameIndex, *, leak: bool | str, crop: str = "none", unreadable: int = 0,
+    after: Sequence[str | Step] = (), budget: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The fingerprint of a collection's scores; arguments as of `fingerprint`."""
+    config, space = photos.config, photos.encoder_space
+    return fingerprint(
+        truth, index, crop=crop, backbone=config.backbone, weights=space.get("weights", ""),
+        descriptor=config.descriptor, size=space.get("size"), fit=config.fit, scales=config.scales, stage=config.stage,
+        precision=config.precision, space=photos.space, whitening=whitening_text(photos),
+        whitening_key=photos.whitening.key if photos.whitening else "", leak=leak, unreadable=unreadable, after=after,
+        budget=budget,
+    )  # fmt: skip
 
 
 def labels_of(items: Sequence[Item], labels: str) -> list[str | None]:
@@ -84,11 +96,17 @@ def labels_of(items: Sequence[Item], labels: str) -> list[str | None]:
 
 
 def labelled_truth(items: Sequence[Item], labels: str) -> Truth:
-    """The labels as a ground truth, for `evaluate_truth`; a query's name is its path below what all have in common."""
-    paths = [item.path for item in items]
-    truth = truth_from_labels(paths, labels_of(items, labels))
+    """The labels as a ground truth, for `evaluate_truth`: images without a label are not searched, as in `evaluate`.
+
+    A query's name is its path below what all images have in common.
+    """
+    paths, found = [item.path for item in items], labels_of(items, labels)
+    truth = truth_from_labels(paths, found)
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return replace(truth, queries=tuple(replace(q, name=os.path.relpath(q.image, root)) for q in truth.queries))
+    queries = tuple(replace(q, name=os.path.relpath(q.image, root)) for q in truth.queries)
+    return replace(
+        truth, queries=queries, database=tuple(path for path, label in zip(paths, found) if label is not None)
+    )
 
 
 def per_query_csv(evaluation: Evaluation) -> str:

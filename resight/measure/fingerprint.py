@@ -13,7 +13,7 @@ from resight.measure.names import NameIndex
 from resight.search.after import Step, parse_step
 
 CROPS = ("pixels", "map", "none")
-AP = "map_trapezoid: area under the curve as compute_ap; map: mean precision at each positive; of all positives"
+AP = "mAP: area under the curve as compute_ap; mAP std: mean precision at each positive; of all positives"
 _OWN = {
     "counts": "the query's image is in the database and counts",
     "removed": "the query's image is taken out of its own ranking",
@@ -37,7 +37,8 @@ def fingerprint(
     space: str = "",
     whitening: str = "none",
     whitening_key: str = "",
-    leak: bool = False,
+    leak: bool | str = False,
+    unreadable: int = 0,
     after: Sequence[str | Step] = (),
     budget: float | None = None,
 ) -> dict[str, Any]:
@@ -50,7 +51,8 @@ def fingerprint(
     stage:        the intermediate stage that the maps come from, None for the last map
     space:        key of the embedding space, in which all that makes a vector is: preprocessing, part whitening ...
     whitening:    what it was fitted on and to how many dimensions, or "none"; whitening_key: of its numbers
-    leak:         something was fitted on the images that are evaluated
+    leak:         something was fitted on the images that are evaluated; a text if nobody knows
+    unreadable:   image files that the steps or queries need and that are gone or damaged
     after:        the steps after the first search, in order, with their options
     budget:       seconds a query may take, None without limit
 
@@ -62,19 +64,11 @@ def fingerprint(
     """
     if crop not in CROPS:
         raise unknown("crop", crop, CROPS)
-    searched = int(index.database.sum())
     by = influences(truth, index, after)
     return {
-        "protocol": truth.name,
-        "queries": len(truth.queries),
+        **rules(truth, index),
+        "unreadable": unreadable,
         "crop": crop,
-        "own": _OWN[truth.own],
-        "junk": {name: _rule(setting.positive, setting.ignored) for name, setting in truth.settings.items()},
-        "ap": AP,
-        "database": searched,
-        "published": truth.published_images,
-        "distractors": _distractors(truth, index, searched),
-        "missing": len(index.missing),
         "size": "native" if size is None else size,
         "fit": fit,
         "scales": [float(scale) for scale in scales],
@@ -86,11 +80,27 @@ def fingerprint(
         "space": space,
         "whitening": whitening,
         "whitening_key": whitening_key,
-        "leak": bool(leak),
+        "leak": leak,
         "after": [str(step) for step in after],
         "budget": budget,
         "transductive": bool(by),
         "transductive_by": by,
+    }
+
+
+def rules(truth: Truth, index: NameIndex) -> dict[str, Any]:
+    """The part of a fingerprint that any ranking has, whoever made it: what is searched, and what is right."""
+    searched = int(index.database.sum())
+    return {
+        "protocol": truth.name,
+        "queries": len(truth.queries),
+        "own": _OWN[truth.own],
+        "junk": {name: _rule(setting.positive, setting.ignored) for name, setting in truth.settings.items()},
+        "ap": AP,
+        "database": searched,
+        "published": truth.published_images,
+        "distractors": _distractors(truth, index, searched),
+        "missing": len(index.missing),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -17,6 +18,7 @@ from resight.features.descriptor import parse_descriptor
 from resight.images.lines import read_bytes_of
 from resight.images.truth import PROTOCOLS
 from resight.measure.fingerprint import CROPS
+from resight.measure.times import parse_time
 from resight.search.after import parse_step
 
 LIMIT = 2**20  # bytes of a config file
@@ -92,6 +94,8 @@ class Grid:
     """Dimensions of the whitened parts of cam and rmac, 0 for none."""
     then: tuple[tuple[str, ...], ...] = ((),)
     """Chains of steps after the search."""
+    budget: float | None = None
+    """Seconds for the steps of a chain, per query; "200ms" in a file."""
     ks: tuple[int, ...] = (1, 10)
     """Depths of precision."""
     allow_missing: bool = False
@@ -122,6 +126,9 @@ class Grid:
                 raise InputError(f"{name} takes whole numbers of at least {least}, got {smallest}")
         if self.crop not in CROPS:
             raise unknown("crop", self.crop, CROPS)
+        if self.budget is not None and not (0 < self.budget < math.inf and any(self.then)):
+            raise InputError("budget is a time above 0 for the steps of `then`"
+                             + ("" if any(self.then) else ", and no chain has any"))  # fmt: skip
         self._check_truth()
         self._check_cells()
 
@@ -150,8 +157,13 @@ class Grid:
             raise InputError(f"a grid has at most {MOST_CELLS:,} cells, this one has {count:,}: make several")
         lost = [name for name in self.descriptors if name not in {cell.descriptor for cell in self.cells}]
         if lost:
-            raise InputError(f"nothing is left to do for {lost[0]}: part whitening is for {' and '.join(PARTED)}, "
-                             "cam-online for cam; add 0 to part_whitening and a chain without cam-online")  # fmt: skip
+            raise InputError(f"nothing is left to do for {lost[0]}: part whitening is for {' and '.join(PARTED)}, a "
+                             "whitening no longer than its parts, cam-online for cam; add 0 to part_whitening and a "
+                             "chain without cam-online")  # fmt: skip
+        too_long = [value for value in self.whitening if value not in {cell.whitening for cell in self.cells}]
+        if too_long:
+            raise InputError(f"whitening {_said(too_long[0])} is longer than all whitened parts: add a larger number, "
+                             "or 0, to part_whitening")  # fmt: skip
 
     @property
     def whitens(self) -> bool:
@@ -161,14 +173,15 @@ class Grid:
     @property
     def cells(self) -> tuple[Cell, ...]:
         """Its experiments in the order of the file, without combinations that have no meaning: whitened parts of a
-        descriptor that has no parts, cam-online for another descriptor than cam."""
+        descriptor that has no parts, a whitening that is longer than they are, cam-online without cam."""
         every = product(self.descriptors, self.part_whitening, self.whitening, self.then)
         return tuple(Cell(*values) for values in every if _has_meaning(values[0].partition(":")[0], *values[1:]))
 
 
-def _has_meaning(name: str, parts: int, _: int | str, then: tuple[str, ...]) -> bool:
+def _has_meaning(name: str, parts: int, whitening: int | str, then: tuple[str, ...]) -> bool:
     online = any(step.partition(":")[0] == "cam-online" for step in then)
-    return not (parts and name not in PARTED) and not (online and name != "cam")
+    short = 0 < parts < _dim(whitening)
+    return not (parts and name not in PARTED) and not short and not (online and name != "cam")
 
 
 def read_grid(file: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Grid:
@@ -254,6 +267,12 @@ def _text(value: object, key: str) -> str:
     return value
 
 
+def _time(value: object, key: str) -> float:
+    if not isinstance(value, str):
+        raise InputError(f'{key} is a time as text, such as "200ms", got {_said(value)}')
+    return parse_time(value, key)
+
+
 def _flag(value: object, key: str) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{key} must be true or false, got {_said(value)}")
@@ -329,5 +348,6 @@ EXAMPLES = {
 KINDS: dict[str, Callable[[object, str], Any]] = {
     "images": _texts, "descriptors": _texts, "labels": _text, "protocol": _text, "truth": _text, "queries": _text,
     "crop": _text, "whiten_from": _texts, "whitening": _whitenings, "part_whitening": _numbers, "then": _chains,
-    "distractors": _flag, "ks": _numbers, "allow_missing": _flag, "allow_leak": _flag, "encoder": _table, "out": _text,
+    "distractors": _flag, "ks": _numbers, "budget": _time,
+    "allow_missing": _flag, "allow_leak": _flag, "encoder": _table, "out": _text,
 }  # fmt: skip

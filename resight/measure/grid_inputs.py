@@ -66,6 +66,7 @@ def read_inputs(grid: Grid) -> Inputs:
     whitening = tuple(str(listing.path) for listing in others)
     if others and not grid.allow_leak:
         _refuse_shared(paths, whitening)
+    _check_dims(grid, len(whitening))
     named = [listing.label for listing in others]
     if any(cell.how == "learned" for cell in grid.cells) and not _shares_a_label(named):
         raise InputError("a learned whitening needs whiten_from images with the same label, and no two have: take "
@@ -73,6 +74,16 @@ def read_inputs(grid: Grid) -> Inputs:
     return Inputs(
         paths, whitening, truth, _content_of_queries(grid), digest([[*zip(paths, labels)], [*zip(whitening, named)]])
     )
+
+
+def _check_dims(grid: Grid, count: int) -> None:
+    """Refuse whitenings that these images cannot give, whatever they show."""
+    longest = max((cell.dim for cell in grid.cells if cell.how == "pca"), default=0)
+    parts = max((cell.part_whitening for cell in grid.cells if cell.descriptor.startswith("cam")), default=0)
+    for key, dim in (("whitening", longest), ("part_whitening of cam", parts)):
+        if dim >= count > 0:
+            raise InputError(f"{key} to {dim:,} dimensions needs more than {dim:,} images in whiten_from, there are "
+                             f"{count:,}: take at most {count - 1:,}")  # fmt: skip
 
 
 def collection_truth(grid: Grid, inputs: Inputs, photos: Collection) -> Truth:

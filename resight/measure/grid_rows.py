@@ -136,5 +136,9 @@ def _is_setting(one: dict[str, Any], ks: Sequence[int]) -> bool:
     depths = [one.get(name) for name in ("mp", "precision")]
     if not all(isinstance(at, dict) and {str(k) for k in ks} <= set(at) for at in depths):
         return False
-    values = [one.get("map", ""), one.get("map_trapezoid", ""), *(v for at in depths if at for v in at.values())]
+    values = [
+        one.get("map_standard", ""),
+        one.get("map_trapezoid", ""),
+        *(v for at in depths if at for v in at.values()),
+    ]
     return all(value is None or is_number(value) for value in values)

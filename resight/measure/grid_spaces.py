@@ -59,6 +59,7 @@ class Spaces:
         self.features, self.cells = Path(grid.out) / "features", Path(grid.out) / "cells"
         self.network = Encoder.from_config(grid.encoder).backbone  # a wrong name or damaged weights concern every cell
         self._encoders: dict[Kind, Encoder] = {}
+        self._check_dims()
 
     def describe(self, kinds: Sequence[Kind]) -> None:
         """Describe the images in all these spaces with one pass of the network for each image.
@@ -77,6 +78,18 @@ class Spaces:
         if any(self.grid.whitening):
             self._together([encoder for encoder in made if encoder.part_whitening is not None], OTHERS)
         self._together(made, "")
+
+    def _check_dims(self) -> None:
+        """Refuse what is longer than the vectors before any image is described."""
+        for cell in self.grid.cells:
+            wanted = cell.part_whitening or cell.dim
+            try:
+                most = self.encoder((cell.descriptor, 0)).dim if wanted else 0
+            except (InputError, WorkError):
+                continue  # its space will say so
+            if wanted > most:
+                raise InputError(f"whitening to {wanted:,} dimensions is not possible for {cell.descriptor}, whose "
+                                 f"vectors have {most:,} with this network: take at most as many")  # fmt: skip
 
     def encoder(self, kind: Kind) -> Encoder:
         """The encoder of a space; the whitening of its parts is fitted now, or was in an earlier run."""
@@ -194,7 +207,7 @@ class Space:
             "version": __version__, "space": self.photos.space, "then": cell.then, "images": self._images,
             "whitening": self._fitted_on(cell), "truth": self._truth, "crop": grid.crop,
             "queries": self.spaces.inputs.asked, "ks": grid.ks, "allow_leak": grid.allow_leak,
-            "allow_missing": grid.allow_missing,
+            "allow_missing": grid.allow_missing, **({"budget": grid.budget} if grid.budget and cell.then else {}),
         })  # fmt: skip
 
     def _fitted_on(self, cell: Cell) -> list[object] | None:
@@ -211,6 +224,7 @@ class Space:
 
         found = evaluate_truth(
             self.photos, self.truth, crop=grid.crop, then=cell.then, queries=grid.queries, ks=grid.ks,
+            budget=grid.budget if cell.then else None,
             allow_missing=grid.allow_missing, allow_leak=grid.allow_leak, watch=watch,
         )  # fmt: skip
         return replace(found.run, name=str(cell))
@@ -234,10 +248,11 @@ def _content(photos: Collection, labels: bool = False) -> str:
 
 
 def _read_whitening(file: Path) -> Whitening | None:
-    """The whitening in a file; None if there is none or it is damaged, and so is fitted again."""
+    """The whitening in a file; None if there is none, it is damaged, or lacks a record of the images: fitted again."""
     if not file.is_file():
         return None
     try:
-        return Whitening.from_bytes(read_bytes_of(file, LIMIT))
+        whitening = Whitening.from_bytes(read_bytes_of(file, LIMIT))
     except (InputError, WorkError):
         return None
+    return None if whitening.seen is None else whitening

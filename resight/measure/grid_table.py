@@ -72,7 +72,7 @@ def table_line(row: Row, ks: Sequence[int]) -> Line:
     for name in run.settings:
         one, prefix = run.scores["settings"][name], f"{name} " if several else ""
         scores[f"{prefix}mAP"] = _value(one["map_trapezoid"])
-        scores[f"{prefix}mAP std"] = _value(one["map"])
+        scores[f"{prefix}mAP std"] = _value(one["map_standard"])
         # Sets with several settings report the mP@k of Radenovic 2018, in which junk and few positives do not count.
         depth, at = ("mP", one["mp"]) if several else ("P", one["precision"])
         scores.update({f"{prefix}{depth}@{k}": _value(at[str(k)]) for k in ks})

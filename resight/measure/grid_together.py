@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import accumulate
 from typing import cast
@@ -18,10 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resight.features.config import SMALLEST_SIDE
 from resight.features.encoder import Encoder
-from resight.features.look import describe
-from resight.features.multiscale import fuse_scales
 from resight.images import list_images
 from resight.search import Collection, Item
 from resight.search.adding import LOOK_UP, Progress, add
@@ -67,26 +64,9 @@ class _Encoders(Encoder):
 
     def forward(self, pixels: torch.Tensor) -> NDArray[np.float32]:
         """(B, 3, H, W) uint8, all of one shape -> (B, sum of D) float32: what `Encoder.forward` of each gives."""
-        head = any(encoder.descriptor.name == "cam" for encoder in self.encoders)
-        with torch.inference_mode():
-            looks = [self._look(seen, head) for seen in self._seen(pixels)]
-            vectors = []
-            for encoder in self.encoders:
-                own = [describe(look, encoder.descriptor, part_whitening=encoder.part_whitening) for look in looks]
-                scales = torch.stack([vector.float() for vector in own])
-                vectors.append(scales[0] if len(own) == 1 else fuse_scales(scales, encoder.descriptor.power))
-            array: NDArray[np.float32] = torch.cat(vectors, 1).cpu().numpy()
-            return array
-
-    def _seen(self, pixels: torch.Tensor) -> Iterator[torch.Tensor]:
-        inputs = self.backbone.normalise(pixels)
-        for scale in self.config.scales:
-            sides = [max(SMALLEST_SIDE, round(side * scale)) for side in inputs.shape[-2:]]
-            yield (
-                inputs
-                if scale == 1
-                else torch.nn.functional.interpolate(inputs, sides, mode="bilinear", align_corners=False)
-            )
+        looks = self.look_at_scales(pixels, head=any(encoder.descriptor.name == "cam" for encoder in self.encoders))
+        array: NDArray[np.float32] = torch.cat([encoder.pool(looks) for encoder in self.encoders], 1).cpu().numpy()
+        return array
 
 
 class _Stores:

@@ -6,37 +6,70 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from resight.errors import InputError
 from resight.images import list_images
 
 if TYPE_CHECKING:
+    from resight.features.whitening import Whitening
     from resight.search import Collection
 
 ITSELF = "itself"
+UNKNOWN = "unknown: not recorded"
 
 
-def refuse_leak(photos: Collection, allowed: bool) -> bool:
-    """True if a whitening was fitted on images of this collection, by what their files hold.
+def refuse_leak(photos: Collection, allowed: bool) -> bool | str:
+    """True if a whitening was fitted on images of this collection, by what their files hold; UNKNOWN if nobody knows.
 
-    Raises InputError then, unless `allowed`.
+    The whitening's own record counts (`Whitening.seen`). One that was stored without such a record, or fitted on
+    vectors without files, is looked up where it says it was fitted, and is UNKNOWN if nothing is found there.
+    Raises InputError for a leak, unless `allowed`.
     """
+    unknown = False
     for what, whitening in (("whitening", photos.whitening), ("part whitening", photos.part_whitening)):
         if whitening is None:
             continue
-        shared = None if whitening.fitted_on == ITSELF else shared_images(photos, Path(whitening.fitted_on))
+        known, shared = _recorded(photos, whitening)
+        if whitening.fitted_on == ITSELF:
+            known, shared = True, None
+        elif not known and not shared:
+            shared = shared_images(photos, Path(whitening.fitted_on))
         if shared == 0:
+            unknown |= not known
             continue
         if allowed:
             return True
         where = (
             "the very images to be evaluated" if shared is None else
-            f"{whitening.fitted_on}, which holds {shared:,} of the images to be evaluated"
+            f"{whitening.fitted_on or 'images not named'}, which holds {shared:,} of the images to be evaluated"
         )  # fmt: skip
         raise InputError(
             f"the {what} of {photos.path.name} was fitted on {where}; fit it on others "
             "(resight index --whiten N --whiten-from OTHER) or say --allow-leak to report the score with that remark"
         )
-    return False
+    return UNKNOWN if unknown else False
+
+
+def leak_text(leak: bool | str) -> str:
+    """A leak as the remark behind a whitening; "" if there is none.
+
+    >>> leak_text(UNKNOWN)
+    ' - leak unknown: not recorded'
+    """
+    if isinstance(leak, str):
+        return f" - leak {leak}"
+    return " - LEAK: fitted on the evaluated images" if leak else ""
+
+
+def _recorded(photos: Collection, whitening: Whitening) -> tuple[bool, int | None]:
+    """Whether it is known of every image if the whitening has seen it, and how many it has seen."""
+    if whitening.seen is None:
+        return False, 0
+    digests = [item.sha256 for item in photos.items(status="ok")]
+    own = [int(digest[:16], 16) for digest in digests if digest]
+    shared = int(np.isin(np.array(own, np.uint64), whitening.seen[whitening.seen > 0]).sum())
+    return len(own) == len(digests) and 0 not in whitening.seen, shared
 
 
 def shared_images(photos: Collection, source: Path) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from resight.errors import InputError
 from resight.images.truth import Truth
+from resight.measure.missing import MissingImages, some_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,8 @@ def name_index(truth: Truth, paths: Sequence[str], *, allow_missing: bool = Fals
     {'a': 1, 'b': 0}
     """
     names = truth.names()
-    rows = _find(names, paths)
-    _refuse_shared(rows)
+    rows = _find(truth, names, paths)
+    _refuse_shared(truth, rows)
     own = {query.image for query in truth.queries}
     needed = own if truth.own == "counts" else set()
     for group in {id(group): group for query in truth.queries for group in query.groups.values()}.values():
@@ -61,24 +62,35 @@ def name_index(truth: Truth, paths: Sequence[str], *, allow_missing: bool = Fals
     needed |= set(truth.database or ())
     missing = tuple(name for name in names if name in needed and name not in rows)
     if missing and (len(missing) == len(needed) or not allow_missing):
-        raise InputError(_complaint(truth, missing, len(needed), len(paths)))
+        raise MissingImages(_complaint(truth, missing, len(needed), len(paths)), missing)
     queries = np.array([rows.get(query.image, -1) for query in truth.queries], np.int64)
     return NameIndex(rows, queries, _database(truth, rows, queries, len(paths)), missing)
 
 
 def _complaint(truth: Truth, missing: tuple[str, ...], needed: int, images: int) -> str:
-    such = ", ".join(missing[:3])
+    such = some_of([placed(truth, name) for name in missing])
     if len(missing) == needed:
         return (
             f"none of the {needed:,} images of the {truth.name} ground truth is among the {images:,} of the collection "
-            f"(it names {such}): is it the right collection?"
+            f"(it names {', '.join(missing[:3])}): is it the right collection?"
         )
     verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{len(missing):,} of the {needed:,} images of the {truth.name} ground truth {verb} not in the collection, "
-        f"such as {such}: "
+        f"{len(missing):,} of the {needed:,} images of the {truth.name} ground truth {verb} not in the collection: "
+        f"{such}: "
         "add them, or say --allow-missing to count them as never found"
     )
+
+
+def placed(truth: Truth, name: str) -> str:
+    """A name of a ground truth, with where it stands there if that is known."""
+    place = truth.place_of(name)
+    return f"{name} ({place})" if place else name
+
+
+def _quoted(truth: Truth, name: str) -> str:
+    place = truth.place_of(name)
+    return f"{name!r} ({place})" if place else repr(name)
 
 
 def _database(truth: Truth, rows: dict[str, int], queries: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
@@ -91,7 +103,7 @@ def _database(truth: Truth, rows: dict[str, int], queries: NDArray[np.int64], co
     return searched
 
 
-def _find(names: Sequence[str], paths: Sequence[str]) -> dict[str, int]:
+def _find(truth: Truth, names: Sequence[str], paths: Sequence[str]) -> dict[str, int]:
     parts = {name: _parts(name) for name in names}
     wanted = {components[-1] for components in parts.values()}
     exact: dict[str, int] = {}
@@ -110,8 +122,8 @@ def _find(names: Sequence[str], paths: Sequence[str]) -> dict[str, int]:
         found = [row for row in candidates.get(last, ()) if not folders or _ends(paths[row], folders)]
         if len(found) > 1:
             raise InputError(
-                f"{name!r} of the ground truth means two images, {paths[found[0]]} and {paths[found[1]]}: "
-                "give the name with its folder, or take one image out of the collection"
+                f"{_quoted(truth, name)} of the ground truth means two images, {paths[found[0]]} and "
+                f"{paths[found[1]]}: give the name with its folder, or take one image out of the collection"
             )
         rows.update(dict.fromkeys([name], found[0]) if found else {})
     return rows
@@ -120,7 +132,7 @@ def _find(names: Sequence[str], paths: Sequence[str]) -> dict[str, int]:
 def _parts(name: str) -> list[str]:
     parts = [part for part in name.replace(os.sep, "/").split("/") if part not in ("", ".")]
     if not parts or ".." in parts:
-        raise InputError(f"expected an image name in the ground truth, got {name!r}")
+        raise InputError(f"expected image names in the ground truth and the collection, without '..', got {name!r}")
     return parts
 
 
@@ -128,8 +140,9 @@ def _ends(path: str, folders: list[str]) -> bool:
     return _parts(path)[:-1][-len(folders) :] == folders
 
 
-def _refuse_shared(rows: dict[str, int]) -> None:
+def _refuse_shared(truth: Truth, rows: dict[str, int]) -> None:
     first: dict[int, str] = {}
     for name, row in rows.items():
         if first.setdefault(row, name) != name:
-            raise InputError(f"{first[row]!r} and {name!r} of the ground truth mean the same image of the collection")
+            one, other = (_quoted(truth, known) for known in (first[row], name))
+            raise InputError(f"{one} and {other} of the ground truth mean the same image of the collection")

@@ -45,7 +45,7 @@ class SettingScores:
 
     def as_dict(self) -> dict[str, Any]:
         """The means as JSON knows them: text keys, None for NaN."""
-        means = {"map": _number(self.map), "map_trapezoid": _number(self.map_trapezoid)}
+        means = {"map_standard": _number(self.map), "map_trapezoid": _number(self.map_trapezoid)}
         depths = {
             name: {str(k): _number(value) for k, value in getattr(self, name).items()}
             for name in ("mp", "precision", "recall")

@@ -115,7 +115,7 @@ class RetrievalScores:
     def as_dict(self, per_query: bool = False) -> dict[str, Any]:
         """The scores as JSON knows them: text keys, plain numbers; lists for each query on request."""
         result: dict[str, Any] = {
-            "map": self.map,
+            "map_standard": self.map,
             "map_trapezoid": self.map_trapezoid,
             "precision": {str(k): value for k, value in self.precision.items()},
             "recall": {str(k): value for k, value in self.recall.items()},
@@ -130,7 +130,7 @@ class RetrievalScores:
     def __repr__(self) -> str:
         at = [f"P@{k} {value:.4f}" for k, value in self.precision.items()]
         at += [f"recall@{k} {value:.4f}" for k, value in self.recall.items()]
-        means = ", ".join([f"mAP {self.map:.4f} (trapezoid {self.map_trapezoid:.4f})", *at])
+        means = ", ".join([f"mAP {self.map_trapezoid:.4f} (standard {self.map:.4f})", *at])
         return f"<RetrievalScores {means}, {self.queries:,} queries, {self.skipped:,} skipped>"
 
     def __eq__(self, other: object) -> bool:

@@ -132,6 +132,11 @@ class Step:
         return self.name in NEIGHBOURHOOD
 
     @property
+    def looks_at_files(self) -> bool:
+        """Whether the image files of queries and results are read again."""
+        return self.name in ("cam-online", "cam-regions", "ransac")
+
+    @property
     def transductive(self) -> bool:
         """Whether the query itself becomes one of the images, for its own ranking only: diffusion if asked to.
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import InputError, unknown
-from resight.features.whitening import Whitening, learned_whitening, pca_whitening
-from resight.search.store import Store, Where, sample_vectors
+from resight.features.whitening import Whitening, learned_whitening, pca_whitening, seen_images
+from resight.search.store import Store, Where, sample_items
 
 SAMPLE = 50_000
 PAIRS = 50_000
@@ -28,18 +28,26 @@ def fit_whitening(store: Store, dim: int | None, *, how: str, fitted_on: str) ->
     if how not in HOW:
         raise unknown("whitening", how, HOW)
     if how == "pca":
-        sample = sample_vectors(store, SAMPLE)
-        if len(sample) < 3:
-            raise InputError(f"whitening needs at least 3 images, {fitted_on} has {len(sample)}")
+        items = sample_items(store, SAMPLE)
+        if len(items) < 3:
+            raise InputError(f"whitening needs at least 3 images, {_named(fitted_on)} has {len(items)}")
+        sample = np.stack([item.vector for item in items if item.vector is not None])
         most = min(sample.shape[1], len(sample) - 1)
-        return pca_whitening(sample, most if dim is None else dim, fitted_on=fitted_on)
-    queries, positives = label_pairs(store)
+        seen = seen_images(item.sha256 for item in items)
+        return pca_whitening(sample, most if dim is None else dim, fitted_on=fitted_on, seen=seen)
+    used: list[str] = []
+    queries, positives = label_pairs(store, used=used)
     if not len(queries):
-        raise InputError(f"learned whitening needs images with the same label, {fitted_on} has no two")
+        raise InputError(f"learned whitening needs images with the same label, {_named(fitted_on)} has no two of one")
     width = queries.shape[1]
     return learned_whitening(
-        queries, positives, width if dim is None else dim, ridge=shrinkage(store), fitted_on=fitted_on
+        queries, positives, width if dim is None else dim, ridge=shrinkage(store), fitted_on=fitted_on,
+        seen=seen_images(used),
     )  # fmt: skip
+
+
+def _named(fitted_on: str) -> str:
+    return "this collection" if fitted_on == "itself" else fitted_on
 
 
 def shrinkage(store: Store) -> float:
@@ -54,8 +62,13 @@ def shrinkage(store: Store) -> float:
     return share / max(1 - share, 1e-6)
 
 
-def label_pairs(store: Store, rounds: int = 20, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Raw vectors of pairs of images that share a label: (m, D), (m, D); each image is paired once in every round."""
+def label_pairs(
+    store: Store, rounds: int = 20, seed: int = 0, used: list[str] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Raw vectors of pairs of images that share a label: (m, D), (m, D); each image is paired once in every round.
+
+    used: if given, the SHA-256 of every image in a pair is put here
+    """
     labelled = [(item.id, item.label) for item in store.scan(Where(status="ok")) if item.label is not None]
     draw = np.random.default_rng(seed)
     if len(labelled) > SAMPLE:  # of all, not the first: those lie in the first folders
@@ -72,5 +85,7 @@ def label_pairs(store: Store, rounds: int = 20, seed: int = 0) -> tuple[NDArray[
             order = draw.permutation(rows)
             pairs.update(zip(order.tolist(), np.roll(order, 1).tolist()))
     chosen = np.array(sorted(pairs)[:PAIRS] or np.empty((0, 2)), np.int64).reshape(-1, 2)
+    if used is not None:
+        used += [items[row].sha256 for row in np.unique(chosen).tolist()]
     matrix = np.stack(vectors) if vectors else np.empty((0, 1), np.float32)
     return matrix[chosen[:, 0]], matrix[chosen[:, 1]]

@@ -99,11 +99,9 @@ class Store(Protocol):
         """Save what is derived and let go of the files."""
 
 
-def sample_vectors(store: Store, most: int, seed: int = 0) -> NDArray[np.float32]:
-    """Raw vectors of `most` images drawn at random, or of all if there are fewer: (n, D), in order of id."""
+def sample_items(store: Store, most: int, seed: int = 0) -> list[Item]:
+    """`most` images with their raw vectors drawn at random, or all if there are fewer, in order of id."""
     ids = np.array([item.id for item in store.scan(Where(status="ok"))], np.int64)
     if len(ids) > most:
         ids = np.sort(np.random.default_rng(seed).choice(ids, most, replace=False))
-    rows = [item.vector for item in store.get(ids.tolist(), vectors=True)]
-    found = [row for row in rows if row is not None]
-    return np.stack(found) if found else np.empty((0, 0), np.float32)
+    return [item for item in store.get(ids.tolist(), vectors=True) if item.vector is not None]

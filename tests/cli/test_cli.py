@@ -64,7 +64,7 @@ def test_json_says_the_same(indexed, photos, call):
     assert queries[0]["results"][0].keys() == {"rank", "score", "id", "path", "label"}
     _, out, _ = call("evaluate", indexed, "--json")
     scores = json.loads(out)
-    assert 0 < scores["map"] <= 1
+    assert 0 < scores["map_standard"] <= 1
     assert scores["queries"] == 12
     _, out, _ = call("index", photos, "--to", indexed, "--json")
     assert json.loads(out)["unchanged"] == 12
@@ -105,7 +105,7 @@ def test_evaluate_by_csv_and_per_query(indexed, photos, tmp_path, call):
     assert {row["label"] for row in rows} == {"odd", "even"}
     _, out, _ = call("evaluate", indexed, "--labels", labels, "--json")
     mean = sum(float(row["ap"]) for row in rows) / 10
-    assert json.loads(out)["map"] == pytest.approx(mean, abs=1e-5)
+    assert json.loads(out)["map_standard"] == pytest.approx(mean, abs=1e-5)
 
 
 def test_whitening_is_honest_about_leaks(tmp_path, photos, indexed, call):
@@ -357,3 +357,26 @@ def test_labels_as_stored_at_indexing(tmp_path, photos, call):
         "0",
         "1",
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--descriptor", "gem", "--n-pca", 3], "--n-pca belongs to --part-whiten with the descriptor cam, got no"),
+        (["--descriptor", "rmac", "--part-whiten", 4, "--part-whiten-from", "{photos}", "--n-pca", 3],
+         "--n-pca belongs to --part-whiten with the descriptor cam, got the descriptor rmac"),
+        (["--descriptor", "cam", "--part-whiten", 4, "--part-whiten-from", "{photos}", "--n-pca", 0],
+         "--n-pca must be at least 1"),
+        (["--whiten-how", "learned"], "--whiten-how learned needs --whiten DIMENSIONS"),
+    ],
+)  # fmt: skip
+def test_index_refuses_what_would_do_nothing(photos, tmp_path, call, words, message):
+    words = [str(photos) if word == "{photos}" else word for word in words]
+    code, out, err = call("index", photos, "--to", tmp_path / "n.resight", *words)
+    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+    assert not (tmp_path / "n.resight").exists()
+
+
+def test_a_choice_without_a_close_one_is_said_plainly(indexed, photos, call):
+    _, _, err = call("search", photos / "a" / "0.jpg", "--in", indexed, "--then", "")
+    assert "unknown step '' (choices: " in err

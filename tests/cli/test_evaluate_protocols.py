@@ -200,26 +200,6 @@ def test_search_with_steps_in_words_and_pictures(call, shop, mini, tmp_path):
     assert len(answer["results"][0]["box"]) == 4
 
 
-def test_missing_images_are_refused_or_counted(call, evaluate, mini, shop, tmp_path):
-    """One right answer is not indexed: an error that names it; with --allow-missing it is never found, as is said."""
-    shutil.copytree(shop, tmp_path / "less.resight")
-    assert call("remove", tmp_path / "less.resight", mini.path("bridge_004"))[0] == 0
-    truth = ("--protocol", "oxford5k", "--truth", mini.truth)
-    code, _, err = call("evaluate", tmp_path / "less.resight", *truth)
-    assert code == 2
-    assert one_line(err, "bridge_004", "--allow-missing")
-    code, out, _ = call("evaluate", tmp_path / "less.resight", *truth, "--allow-missing")
-    assert code == 0
-    assert "MISSING    1 images" in out
-    assert "; 1 missing" in out
-    less = evaluate("--allow-missing", "--save-rankings", tmp_path / "r", collection=tmp_path / "less.resight")
-    assert less["missing"] == ["bridge_004"]
-    assert less["fingerprint"]["missing"] == 1
-    assert less["key"] != evaluate("--allow-missing")["key"]
-    assert score(less) == pytest.approx(np.mean(list(by_hand(tmp_path / "r", mini).values())), abs=1e-9)
-    assert score(less) < score(evaluate())
-
-
 def test_whitening_on_itself_is_a_leak(call, evaluate, mini, shop, tmp_path):
     shutil.copytree(shop, tmp_path / "w.resight")
     with Collection.open(tmp_path / "w.resight") as photos:
@@ -279,16 +259,6 @@ def test_malformed_ground_truth_names_file_and_line(call, shop, mini, tmp_path):
         assert one_line(err, *words)
 
 
-def test_a_box_outside_its_image_is_named(call, shop, mini, tmp_path):
-    shutil.copytree(mini.truth, tmp_path / "t")
-    (tmp_path / "t" / "bridge_1_query.txt").write_text("oxc1_bridge_000 900 900 950 950\n")
-    truth = ("--protocol", "oxford5k", "--truth", tmp_path / "t")
-    for crop in ("pixels", "map"):
-        code, _, err = call("evaluate", shop, *truth, "--crop", crop)
-        assert code == 2
-        assert one_line(err, "bridge_000.jpg", "box")
-
-
 def test_doors(call, shop, mini, tmp_path):
     truth = ("--protocol", "oxford5k", "--truth", mini.truth)
     for words, said in [
@@ -307,17 +277,22 @@ def test_doors(call, shop, mini, tmp_path):
         code, out, err = call("evaluate", shop, *words)
         assert (code, out) == (2, ""), words
         assert one_line(err, *said), err
+    image = mini.path("bridge_000")
     for words, said in [
         (("--budget", "200ms"), ("--budget is for the steps of --then",)),
         (("--budget", "5"), ("--budget takes a time",)),
         (("--then", "aqe", "--per-query", tmp_path / "x.csv"), ("--per-query is for labels without steps",)),
         ((*truth, "--per-query", tmp_path / "x.csv"), ("--per-query is for labels without steps",)),
-        ((*truth, "--load", tmp_path), ("--load scores rankings that are there",)),
+        ((*truth, "--load", tmp_path), ("bridge_1.txt: missing: expected the ranking of query 'bridge_1'",)),
+        ((*truth, "--load", tmp_path, "--then", "aqe"), ("--load scores rankings that are there",)),
+        ((*truth, "--save", image), ("expected a folder, or a name that is free",)),
+        ((*truth, "--save-rankings", image / "x"), ("expected a folder, or a name that is free",)),
+        (("--per-query", tmp_path), ("this is a folder",)),
+        (("--missing-list", tmp_path / "no" / "x.txt"), ("the folder does not exist; create it first",)),
     ]:
         code, out, err = call("evaluate", shop, *words)
         assert (code, out) == (2, ""), words
         assert one_line(err, *said), err
-    image = mini.path("bridge_000")
     for words, said in [
         (("--then", "ransack"), ("did you mean 'ransac'",)),
         (("--budget", "1s"), ("--budget is for the steps of --then",)),

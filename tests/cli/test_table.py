@@ -87,10 +87,11 @@ def test_a_run_again_loads_no_network(config, call, tmp_path):
 
 
 def test_another_folder_and_a_cell_that_cannot_be_done(config, call, tmp_path):
-    config.write_text(CONFIG.replace("[0, 3]", "[0, 64]").replace('"spoc", "gem"', '"spoc"'))
+    config.write_text(CONFIG.replace("[0, 3]", "[0, 9]").replace('"spoc", "gem"', '"spoc"'))
+    (tmp_path / "others" / "100.png").write_bytes(b"no image")
     code, out, err = call(config, "--out", tmp_path / "there")
     assert (code, err) == (1, "")
-    assert "3 of 4  spoc, whitened to 64: not done: whitening to 64 dimensions needs at least 65 vectors" in out
+    assert "3 of 4  spoc, whitened to 9: not done: whitening to 9 dimensions needs at least 10 vectors" in out
     assert "2 of 4 cells could not be done." in (tmp_path / "there" / "grid.md").read_text()
     assert not (tmp_path / "table").exists()
 
@@ -103,6 +104,10 @@ def test_another_folder_and_a_cell_that_cannot_be_done(config, call, tmp_path):
         ('["others"]', '["photos/a"]', "6 of the 6 images in whiten_from are to be evaluated too"),
         ("test_resnet", "test_resnett", "unknown backbone 'test_resnett'"),
         ("alpha-qe:k=3", "alpha-qe:kk=3", "unknown option of alpha-qe 'kk'"),
+        ("[0, 3]", "[100000]", "whitening to 100,000 dimensions needs more than 100,000 images in whiten_from"),
+        ("ks = [1, 3]", "budget = 200", 'budget is a time as text, such as "200ms", got 200'),
+        ("ks = [1, 3]", 'budget = "200"', "budget takes a time such as 200ms, 1.5s or 2min; got '200'"),
+        ('[[], ["alpha-qe:k=3"]]', '[[]]\nbudget = "1s"', "budget is a time above 0 for the steps of `then`, and no"),
     ],
 )
 def test_doors(config, call, tmp_path, old, new, message):

@@ -4,6 +4,7 @@ import copy
 import pickle
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -355,3 +356,16 @@ def test_fit_is_the_fit_of_images():
     image, p = picture(1, 90, 150), PACKAGED[LITE0].preprocessing
     for way in ("squash", "crop", "longest"):
         assert np.array_equal(make(fit=way).fit(image), fit(image, 96, way, p.interpolation, p.crop))
+
+
+@pytest.mark.parametrize("name", ["gem:p=4", "rmac", "cam:count=5"])
+def test_looking_and_pooling_are_the_two_halves_of_a_descriptor(name):
+    """One look, pooled by the encoder and by another one with its descriptor, gives what `encode_fitted` gives."""
+    encoder = Encoder("test_resnet", weights="random", size=48, scales=(1, 0.5), descriptor=name)
+    images = [picture(number, 48, 48) for number in range(3)]
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    looks = Encoder.from_config(replace(encoder.config, descriptor="spoc"), backbone=encoder.backbone).look_at_scales(
+        pixels, head=True
+    )
+    assert len(looks) == 2
+    np.testing.assert_allclose(encoder.pool(looks).numpy(), encoder.encode_fitted(images), atol=1e-6)

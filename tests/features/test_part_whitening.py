@@ -47,7 +47,7 @@ def gathered(encoder, images, per_image):
 @pytest.fixture
 def sample(monkeypatch):
     """What the whitening would be fitted on, without its algebra."""
-    monkeypatch.setattr("resight.features.part_whitening.pca_whitening", lambda rows, dim, fitted_on: (rows, dim))
+    monkeypatch.setattr("resight.features.part_whitening.pca_whitening", lambda rows, dim, **_: (rows, dim))
     return fit_part_whitening
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.errors import InputError, WorkError
-from resight.features.whitening import Whitening, learned_whitening, pca_whitening
+from resight.features.whitening import Whitening, learned_whitening, pca_whitening, seen_images
 
 
 def sample(count=200, width=12, seed=0):
@@ -261,3 +261,19 @@ def test_apply_door():
         Whitening(np.zeros(2), np.eye(2)).apply(np.ones((4, 3)))
     with pytest.raises(InputError, match=r"mean \(2,\), projection \(3, 3\)"):
         Whitening(np.zeros(2), np.eye(3))
+
+
+def test_what_it_has_seen_is_stored_and_older_files_lack_it():
+    digests = ["ab" * 32, "", "cd" * 32, "ab" * 32]
+    seen = seen_images(digests)
+    assert seen.tolist() == [0, 0xABABABABABABABAB, 0xCDCDCDCDCDCDCDCD]
+    made = Whitening(np.zeros(2), np.eye(2), "x", 3, seen)
+    again = Whitening.from_bytes(made.to_bytes())
+    np.testing.assert_array_equal(again.seen, seen)
+    assert Whitening.from_bytes(stored()).seen is None
+    assert Whitening.from_bytes(Whitening(np.zeros(2), np.eye(2)).to_bytes()).seen is None
+    assert made == again == Whitening(np.zeros(2), np.eye(2)) and made.key == Whitening(np.zeros(2), np.eye(2)).key
+    with pytest.raises(WorkError, match="an array claims"):
+        Whitening.from_bytes(stored(seen=np.zeros(3, "<i8")))
+    with pytest.raises(InputError, match="expected SHA-256 digests in hex"):
+        seen_images(["no hex"])

@@ -71,3 +71,14 @@ def test_from_a_folder_and_from_a_list(tmp_path):
 def test_door(read, names, message):
     with pytest.raises(InputError, match=message):
         read(names)
+
+
+def test_a_list_of_names_is_said_with_its_lines(tmp_path):
+    (tmp_path / "names.txt").write_text("100000.jpg\n\n100001.jpg\n")
+    truth = read_truth("holidays", tmp_path / "names.txt")
+    assert [truth.place_of(f"{number}.jpg") for number in (100000, 100001, 100002)] == [
+        "names.txt, line 1", "names.txt, line 3", "",
+    ]  # fmt: skip
+    (tmp_path / "names.txt").write_text("100000.jpg\n../100001.jpg\n")
+    with pytest.raises(InputError, match=r"names.txt, line 2: expected an image name, without '..'"):
+        read_truth("holidays", tmp_path / "names.txt")

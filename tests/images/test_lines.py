@@ -1,5 +1,7 @@
 """Text files of names: what a line is, and bounded reading."""
 
+import os
+
 import pytest
 
 from resight.errors import InputError
@@ -26,3 +28,11 @@ def test_what_is_no_file(tmp_path):
         read_bytes_of(tmp_path, 10)
     with pytest.raises(InputError, match="nowhere: expected a file, got none"):
         list(read_lines(tmp_path / "nowhere"))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(InputError, match=f"{name}: expected a file, got a pipe, socket or device"):
+            read_bytes_of(tmp_path / name, 10)
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match="link: expected a file, got a link to nothing"):
+        read_bytes_of(tmp_path / "link", 10)

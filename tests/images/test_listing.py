@@ -284,6 +284,7 @@ def test_deeper_than_the_recursion_limit(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("photo", r"photo: no such file or folder, did you mean '.*photos'\?"),
         ("photos/b.jgp", r"did you mean '.*b\.jpg'"),
+        ("nosuch", r"nosuch: no such file or folder: looked in "),  # though nosuch.sh is there
         ("qqqqqqq", r"qqqqqqq: no such file or folder: looked in "),
         ("none/such/folder", r"the folder .*none/such is not there or cannot be read"),
         ("photo/**/*.jpg", r"photo: no such file or folder, did you mean '.*photos'\?"),
@@ -293,6 +294,7 @@ def test_deeper_than_the_recursion_limit(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_missing_sources(photos: Path, source: str, words: str):
+    (photos.parent / "nosuch.sh").touch()
     with pytest.raises(InputError, match=words):
         list(list_images(f"{photos.parent}/{source}"))
 

@@ -30,6 +30,13 @@ def test_made_up(tmp_path):
     assert read_truth("paris6k", tmp_path / "gt").published_images == 6392
 
 
+def test_places(tmp_path):
+    truth = read_truth("oxford5k", write(tmp_path / "gt"))
+    found = [truth.place_of(name) for name in ("hall_000013", "y", "j", "z")]
+    assert found == ["hall_1_query.txt, line 1", "hall_1_ok.txt, line 2", "hall_1_junk.txt, line 1", ""]
+    assert truth.queries[0].place == f"{tmp_path}/gt/hall_1_query.txt, line 1"
+
+
 def test_published(real_images):
     """55 queries of 11 landmarks; counts of all_souls_1 as in its files; every query is one of its own positives."""
     folder = real_images("oxford5k-groundtruth")
@@ -56,6 +63,11 @@ def test_published(real_images):
         ({"good": "two words\n"}, r"hall_1_good.txt, line 1: expected one image name without spaces, got 'two words'"),
         ({"junk": "j\nx\n"}, r"hall_1_junk.txt, line 2: 'x' is junk here, and ok in .*hall_1_ok.txt, line 1"),
         ({"good": "", "ok": "\n"}, r"hall_1_good.txt: empty, and so is hall_1_ok.txt"),
+        (
+            {"ok": "x\n\n../../etc/passwd\n"},
+            r"hall_1_ok.txt, line 3: expected an image name, without '..', got '../../e",
+        ),
+        ({"query": "../a 1 2 3 4"}, r"hall_1_query.txt, line 1: expected an image name, without '..', got '../a'"),
         ({"good": b"\xff\xfe"}, r"hall_1_good.txt: not UTF-8 at byte 0"),
         ({"good": "a\x00b\n"}, r"hall_1_good.txt, line 1: holds a control character"),
         ({"good": "a" * 5000}, r"hall_1_good.txt, line 1: expected at most 4,096 characters, got 5,000"),

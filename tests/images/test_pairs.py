@@ -23,6 +23,9 @@ def test_pairs(tmp_path):
     assert second.box is None and truth.positives(second, "all") == {"a.jpg"}
     assert truth.positives(third, "all") == set()
     assert (truth.own, truth.database) == ("removed", None)
+    found = [truth.place_of(f"{name}.jpg") for name in "acyx"]
+    assert found == ["pairs.csv, line 2", "pairs.csv, line 3", "pairs.csv, line 6", ""]
+    assert first.place == f"{tmp_path}/pairs.csv, line 2" and second.place == ""
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,7 @@ def test_pairs(tmp_path):
         ("query,answer\na,b\n", "line 1: expected a column 'positive'"),
         ("query,positive\na,\n", "line 2: the cell under 'positive' is empty"),
         ("query,positive\n ,b\n", "line 2: the cell under 'query' is empty"),
+        ("query,positive\na,b\na,../b\n", "pairs.csv, line 3: expected an image name, without '..', got '../b'"),
         ("query,positive\na,a\n", "line 2: 'a' is given as the answer to itself"),
         ("query,positive,kind\na,b,jnk\n", "kind on line 2 of .*pairs.csv: 'jnk', did you mean 'junk'"),
         ("query,positive,kind\na,b,\na,b,junk\n", "line 3: 'b' is junk to 'a' here, and positive on line 2"),

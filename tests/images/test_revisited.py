@@ -93,9 +93,24 @@ def test_other_contents(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             read(tmp_path, content)
-    (tmp_path / "gnd.pkl").write_bytes(b"<html>404</html>")
-    with pytest.raises(InputError, match=r"gnd.pkl: not a ground truth pickle, or damaged"):
-        read_truth("rparis6k", tmp_path / "gnd.pkl")
+    for data, message in (
+        (b"<html>404</html>", r"damaged: .*; it begins with b'<html>404</html>'"),
+        (b"hello", r"damaged: it takes things that it did not put there; it begins with b'hello'"),
+    ):
+        (tmp_path / "gnd.pkl").write_bytes(data)
+        with pytest.raises(InputError, match=rf"gnd.pkl: not a ground truth pickle, or {message}"):
+            read_truth("rparis6k", tmp_path / "gnd.pkl")
+
+
+def test_names_and_boxes_are_said_with_their_places(tmp_path):
+    truth = read(tmp_path, GND)
+    assert truth.place_of(GND["imlist"][1]) == "imlist[1]" and truth.place_of(GND["qimlist"][0]) == "qimlist[0]"
+    assert truth.place_of("nothing") == "" and truth.queries[1].place.endswith("gnd.pkl, gnd[1]['bbx']")
+    with pytest.raises(InputError, match=r"gnd.pkl, imlist\[0\]: expected an image name, without '..', got '../../etc"):
+        read(tmp_path, {**GND, "imlist": ["../../etc/passwd", *GND["imlist"][1:]]})
+    gnd = [{**GND["gnd"][0], "bbx": [1.5, float("nan"), 3, float("inf")]}, *GND["gnd"][1:]]
+    with pytest.raises(InputError, match=r"gnd\[0\]\['bbx'\]: expected a box .*, got 1.5 nan 3 inf$"):
+        read(tmp_path, {**GND, "gnd": gnd})
 
 
 def test_too_large(tmp_path):

@@ -20,7 +20,7 @@ def test_folder_labels_give_what_the_vectors_give(collection):
     assert result.unlabelled == 0
     assert result.protocol["descriptor"] == "spoc"
     assert result.protocol["whitening"] == "none"
-    assert result.as_dict()["map"] == expected.map
+    assert result.as_dict()["map_standard"] == expected.map
 
 
 def test_unlabelled_images_take_no_part(collection, tmp_path, photos):

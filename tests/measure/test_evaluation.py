@@ -15,6 +15,7 @@ from resight.images import crop_box, read_image
 from resight.images.truth import Query, Setting, Truth, read_truth, truth_from_labels
 from resight.measure.collections import labelled_truth
 from resight.measure.evaluation import evaluate_truth, with_distractors
+from resight.measure.missing import MissingImages
 from resight.search.after import STEPS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -210,9 +211,12 @@ def test_queries_beside_the_collection(shop, mini, truth, tmp_path):
     assert found.scores.settings["all"].map == pytest.approx(inside.scores.settings["all"].map, abs=1e-9)
     assert found.protocol["own"] == "queries are not in the database"
     assert found.costs["describe_seconds"] > 0
-    with pytest.raises(InputError, match=r"'q-.*' is not in the collection; give the folder of query images"):
-        evaluate_truth(shop, dataclasses.replace(outside, queries=tuple(
-            dataclasses.replace(q, image=q.image.removeprefix("jpg/")) for q in outside.queries)))  # fmt: skip
+    with pytest.raises(MissingImages, match=r"4 query images are not in the collection: jpg/q-.*; give the folder"):
+        evaluate_truth(shop, outside)
+    (tmp_path / f"q-{truth.queries[1].image}.jpg").unlink()
+    with pytest.raises(MissingImages, match=r"1 query image is not in the collection, nor in .*--allow-missing") as one:
+        evaluate_truth(shop, outside, queries=tmp_path)
+    assert one.value.missing == (f"jpg/q-{truth.queries[1].image}.jpg",)
 
 
 def test_only_the_named_database_is_searched_unless_distractors_are_wanted(shop, mini, truth):
@@ -234,7 +238,7 @@ def test_missing_images(shop, mini, truth):
             dataclasses.replace(q, groups={**q.groups, "ok": q.groups["ok"] | {"lost"}}) for q in truth.queries
         )
     )  # fmt: skip
-    with pytest.raises(InputError, match=r"1 of the .* is not in the collection, such as lost:.*--allow-missing"):
+    with pytest.raises(InputError, match=r"1 of the .* is not in the collection: lost:.*--allow-missing"):
         evaluate_truth(shop, gone)
     whole, less = evaluate_truth(shop, truth), evaluate_truth(shop, gone, allow_missing=True)
     assert less.missing == ("lost",)
@@ -317,9 +321,8 @@ def test_doors(shop, mini, truth, tmp_path):
     def with_box(box):
         return dataclasses.replace(truth, queries=(dataclasses.replace(truth.queries[0], box=box), *truth.queries[1:]))
 
-    image = mini.path(truth.queries[0].image)
     for crop in ("pixels", "map"):
-        with pytest.raises(InputError, match=rf"{image}: .*box"):
+        with pytest.raises(InputError, match="a query box lies outside the image"):
             evaluate_truth(shop, with_box((900.0, 900.0, 950.0, 950.0)), crop=crop)
     evaluate_truth(shop, with_box((900.0, 900.0, 950.0, 950.0)), crop="none")
     with pytest.raises(InputError, match="crop must be one of pixels, map, none, got 'pixel'"):

@@ -32,6 +32,7 @@ def test_every_key():
         "published": 2,
         "distractors": 1,
         "missing": 1,
+        "unreadable": 0,
         "size": 1024,
         "fit": "longest",
         "scales": [1.0],

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from samples import picture
 
-from resight import Collection, Encoder, EncoderConfig
+from resight import Collection, Encoder, EncoderConfig, InputError
 from resight.features.part_whitening import fit_part_whitening
 from resight.measure import grid_spaces
 from resight.measure.collections import labelled_truth
@@ -188,7 +188,8 @@ def test_a_receipt_holds_as_long_as_nothing_has_changed(grid, tmp_path, photos, 
 
 
 def test_a_grid_with_a_cell_that_failed_has_no_receipt(grid, tmp_path):
-    rows_of(replace(grid, descriptors=("spoc",), whitening=(0, 64)))
+    (tmp_path / "others" / "100.png").write_bytes(b"no image")
+    rows_of(replace(grid, descriptors=("spoc",), whitening=(0, 9)))
     assert receipts(tmp_path) == []
 
 
@@ -269,12 +270,30 @@ def test_a_damaged_cell_is_done_again(grid, tmp_path):
     assert [row.reused for row in rows_of(grid)] == [False, False, False, True]
 
 
-def test_what_cannot_be_done_is_a_row_and_stops_nothing(grid):
-    grid = replace(grid, encoder=replace(SMALL, backbone="test_vit"), whitening=(0, 3, 10))
+def test_what_cannot_be_done_is_a_row_and_stops_nothing(grid, others):
+    (others / "100.png").write_bytes(b"no image")
+    grid = replace(grid, encoder=replace(SMALL, backbone="test_vit"), whitening=(0, 3, 9))
     rows = rows_of(grid)
     assert [row.run is not None for row in rows] == [True, True, False, False, False, False]
-    assert rows[2].reason.startswith("whitening to 10 dimensions needs at least 11 vectors, got 10")
+    assert rows[2].reason.startswith("whitening to 9 dimensions needs at least 10 vectors, got 9")
     assert all(row.reason.startswith("cam needs the weight (C, K) of a linear head") for row in rows[3:])
+
+
+@pytest.mark.parametrize("more", [{"whitening": (0, 600)}, {"part_whitening": (0, 600), "descriptors": ("rmac",)}])
+def test_what_is_longer_than_the_vectors_is_refused_first(grid, tmp_path, others, more):
+    for number in range(601):  # so that there are images enough
+        (others / f"{number:03d}.jpg").write_bytes(b"never read")
+    with pytest.raises(InputError, match=r"whitening to 600 dimensions is not possible for .*, whose vectors have 96"):
+        rows_of(replace(grid, **more))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_budget_is_in_the_protocol_and_the_key(grid):
+    grid = replace(grid, descriptors=("spoc",), whitening=(0,), then=((), ("aqe:k=2",)))
+    plain, timed = rows_of(grid), rows_of(replace(grid, budget=60.0))
+    assert [row.run.protocol["budget"] for row in timed] == [None, 60.0]
+    assert plain[0].key == timed[0].key and plain[1].key != timed[1].key
+    assert [row.run.protocol["leak"] for row in timed] == [False, False]
 
 
 def test_images_that_cannot_be_read_are_counted(grid, photos):

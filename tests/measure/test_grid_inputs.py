@@ -1,6 +1,7 @@
 """What a grid refuses before anything long begins."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -102,6 +103,20 @@ def test_query_images_that_are_nowhere(photos, others, tmp_path):
     (others / "100.png").unlink()
     with pytest.raises(InputError, match=r"1 query images are not in .*others, such as '100'"):
         read_inputs(grid_of(photos, tmp_path, **more, queries=str(others)))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"whitening": (0, 100_000)}, "whitening to 100,000 dimensions needs more than 100,000 images in whiten_from, "
+                                      "there are 4: take at most 3"),
+        ({"descriptors": ("cam",), "part_whitening": (0, 4)}, "part_whitening of cam to 4 dimensions needs more than"),
+    ],
+)  # fmt: skip
+def test_whitenings_that_so_few_images_cannot_give(photos, others, tmp_path, more, message):
+    with pytest.raises(InputError) as caught:
+        read_inputs(replace(grid_of(photos, tmp_path, whiten_from=(str(others),), whitening=(0, 3)), **more))
+    assert message in str(caught.value)
 
 
 def test_truth_key_names_what_a_truth_says():

@@ -28,7 +28,7 @@ KS = (1, 3)
 
 def scores_of(value):
     depths = {"1": value, "3": value / 2}
-    return {"map": value - 0.01, "map_trapezoid": value, "mp": {k: v / 2 for k, v in depths.items()},
+    return {"map_standard": value - 0.01, "map_trapezoid": value, "mp": {k: v / 2 for k, v in depths.items()},
             "precision": depths, "recall": depths, "queries": 4, "skipped": 0}  # fmt: skip
 
 

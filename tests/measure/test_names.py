@@ -5,6 +5,7 @@ import pytest
 
 from resight.errors import InputError
 from resight.images.truth import Query, Setting, Truth
+from resight.measure.missing import MissingImages
 from resight.measure.names import name_index
 
 
@@ -39,10 +40,10 @@ def test_two_names_of_one_image():
 
 def test_missing_images_are_refused_or_counted():
     answers = [f"i{number}" for number in range(18)]
-    with pytest.raises(
-        InputError, match=r"17 of the 18 images of the toy .* are not .* i1, i10, i11: .*--allow-missing"
-    ):
+    with pytest.raises(MissingImages, match=r"17 of the 18 images of the toy .* are not .* i1, i10, ") as caught:
         name_index(truth(answers=answers), ["i0.jpg"])
+    assert "i17, i2 and 7 more (--missing-list FILE or --json names all): add them" in str(caught.value)
+    assert caught.value.missing == tuple(sorted(answers[1:]))
     index = name_index(truth(answers=answers), ["i0.jpg"], allow_missing=True)
     assert len(index.missing) == 17 and index.rows == {"i0": 0}
     with pytest.raises(InputError, match=r"none of the 2 images .* is it the right collection"):
@@ -52,7 +53,7 @@ def test_missing_images_are_refused_or_counted():
 def test_query_must_be_there_only_where_it_counts():
     for own in ("removed", "absent"):
         assert name_index(truth(own), ["a", "b"]).missing == ()
-    with pytest.raises(InputError, match=r"1 of the 3 images .* is not .* such as q"):
+    with pytest.raises(InputError, match=r"1 of the 3 images .* is not .*: q: add"):
         name_index(truth("counts"), ["a", "b"])
 
 
@@ -73,5 +74,5 @@ def test_what_is_searched(own, database, distractors, searched):
 
 @pytest.mark.parametrize("name", ["", "/", "../a", "."])
 def test_names_that_are_none(name):
-    with pytest.raises(InputError, match="expected an image name in the ground truth"):
+    with pytest.raises(InputError, match="expected image names in the ground truth and the collection"):
         name_index(truth(answers=[name]), ["a"])

@@ -10,7 +10,14 @@ from resight.errors import InputError
 from resight.images.truth import Query, Setting, Truth
 from resight.measure.names import name_index
 from resight.measure.protocols import score_rankings
-from resight.measure.rankings_text import query_of, ranked_rows, ranking_file, rankings_text, read_rankings
+from resight.measure.rankings_text import (
+    index_of_rankings,
+    query_of,
+    ranked_rows,
+    ranking_file,
+    ranking_names,
+    read_rankings,
+)
 
 PATHS = [f"/d/{name}.jpg" for name in "axjbyc"]
 
@@ -22,7 +29,8 @@ def truth(*names):
 
 
 def test_golden_there_and_back(tmp_path):
-    text = rankings_text(PATHS, range(6))
+    names = ranking_names(truth(), name_index(truth(), PATHS), PATHS)
+    text = "".join(f"{names[path]}\n" for path in PATHS)
     assert text == "a\nx\nj\nb\ny\nc\n"
     (tmp_path / "q.txt").write_text(text)
     (tmp_path / "r.txt").write_text("c\r\n\nb\n")
@@ -36,25 +44,46 @@ def test_golden_there_and_back(tmp_path):
     assert found.tolist() == pytest.approx([0.711111, 2 / 3], abs=1e-6)
 
 
+def names_of(paths, protocol="oxford5k", own="removed", names=None):
+    """The names of images in ranking files, for a ground truth about the first two."""
+    first, second = names or paths[:2]
+    query = Query("q", first, None, {"positive": frozenset([second])})
+    known = Truth(protocol, (query,), {"all": Setting(("positive",))}, None, own)
+    return list(ranking_names(known, name_index(known, paths), paths).values())
+
+
 def test_names_keep_what_is_no_image_suffix():
-    assert rankings_text(["x/a.v2.JPG", "b.2", "c"], [2, 1, 0]) == "c\nb.2\na.v2\n"
+    assert names_of(["x/a.v2.JPG", "b.2", "c"]) == ["a.v2", "b.2", "c"]
 
 
-@pytest.mark.parametrize("name", ["two words.jpg", "line\nend.jpg", "folder/", ".jpg"])
+@pytest.mark.parametrize("name", ["two words.jpg", "line\nend.jpg", ".jpg", "\udcff.jpg", " .jpg", "tab\t.jpg"])
 def test_names_that_cannot_stand_in_a_file(name):
     with pytest.raises(InputError, match="cannot stand in a ranking file"):
-        rankings_text([name], [0])
+        names_of(["a.jpg", "b.jpg", name])
+    if name in ("two words.jpg", ".jpg"):
+        assert names_of(["/d/a.jpg", "/d/b.jpg", f"/d/{name}"], "pairs")[2] == name
+    elif name != " .jpg":
+        with pytest.raises(InputError, match="cannot stand in a ranking file"):
+            names_of(["/d/a.jpg", "/d/b.jpg", f"/d/{name}"], "pairs")
 
 
-def test_two_images_of_one_name_cannot_be_told_apart():
-    with pytest.raises(InputError, match=r"two are called '1': a/1.jpg and b/1.png; rename one"):
-        rankings_text(["a/1.jpg", "b/1.png"], [0, 1])
+def test_two_images_of_one_name_can_be_told_apart_but_in_the_oxford_family():
+    paths = ["/d/a/1.jpg", "/d/b/1.png", "/d/b/2.png"]
+    with pytest.raises(InputError, match=r"two are called '1': /d/a/1.jpg and /d/b/1.png; rename one"):
+        names_of(paths)
+    assert names_of(paths, "pairs") == ["/d/a/1.jpg", "/d/b/1.png", "b/2.png"]
+    assert names_of(paths, "pairs", names=("a/1", "b/1.png")) == ["a/1", "b/1.png", "b/2.png"]
+    assert names_of(paths, "labels") == ["a/1.jpg", "b/1.png", "b/2.png"]
 
 
-def test_rows_out_of_range():
-    for row in (-1, 6):
-        with pytest.raises(InputError, match=f"expected rows from 0 to 5, got {row}"):
-            rankings_text(PATHS, [row])
+def test_rankings_alone():
+    """Without a collection: names as the ground truth has them, with or without folder and suffix."""
+    query = Query("q", "x/1.jpg", None, {"positive": frozenset(["y/1.jpg", "y/2.jpg"])})
+    known = Truth("pairs", (query,), {"all": Setting(("positive",))})
+    assert index_of_rankings(known, ["2", "x/1.jpg", "y/1.jpg", "3"]).rows == {"y/2.jpg": 0, "x/1.jpg": 1, "y/1.jpg": 2}
+    assert index_of_rankings(known, ["/d/y/1.jpg", "2"]).missing == ()
+    with pytest.raises(InputError, match=r"'1' in the rankings stands for two images of the ground truth: x/1"):
+        index_of_rankings(known, ["1", "2"])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +143,7 @@ def test_names_that_collided_and_names_that_are_too_long():
 
 def test_unknown_and_ambiguous_names(tmp_path):
     index = name_index(truth(), PATHS)
-    with pytest.raises(InputError, match="2 names in the rankings are not in the collection, such as u, v"):
+    with pytest.raises(InputError, match="2 names in the rankings are not in the collection: u, v"):
         ranked_rows([["a", "v"], ["u"]], index, PATHS)
     paths = [*PATHS, "/d/z.jpg", "/e/z.jpg"]
     assert ranked_rows([["a", "b"]], name_index(truth(), paths), paths) == [[0, 3]]

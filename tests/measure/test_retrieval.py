@@ -179,9 +179,10 @@ def test_scores_compare_print_and_go_to_json():
     vectors, labels = labelled()
     scores, again = evaluate_labels(vectors, labels), evaluate_labels(vectors, labels, block=9)
     assert scores == again and scores != evaluate_labels(vectors, labels, ks=[1]) and scores != "scores"
-    assert "\n" not in str(scores) and str(scores).startswith(f"<RetrievalScores mAP {scores.map:.4f} (trapezoid")
+    start = f"<RetrievalScores mAP {scores.map_trapezoid:.4f} (standard {scores.map:.4f})"
+    assert "\n" not in str(scores) and str(scores).startswith(start)
     written = json.loads(json.dumps(scores.as_dict(), allow_nan=False))
-    assert written["map"] == scores.map and written["recall"]["5"] == scores.recall[5] and "ap" not in written
+    assert written["map_standard"] == scores.map and written["recall"]["5"] == scores.recall[5] and "ap" not in written
     assert len(json.loads(json.dumps(scores.as_dict(per_query=True)))["ap"]) == scores.queries
     with pytest.raises(TypeError):
         hash(scores)

@@ -336,3 +336,7 @@ def test_doors(shop, mini):
         shop.search(mini.path("old_mill_000"), then=["cam-region"])
     with pytest.raises(InputError, match="k2 of k-reciprocal must be at most k1"):
         shop.after(["k-reciprocal:k1=3,k2=5"])
+
+
+def test_steps_that_read_image_files_say_so():
+    assert {name for name in STEPS if Step(name).looks_at_files} == {"cam-online", "cam-regions", "ransac"}

@@ -222,3 +222,24 @@ def test_doors(tmp_path, count, labels, options, message):
     with pytest.raises(InputError, match=message):
         fit_whitening(store, **{"dim": None, "fitted_on": "mine", **options})
     store.close()
+
+
+def test_a_collection_without_pairs_is_called_so(tmp_path):
+    vectors, labels = places()
+    store = stored(tmp_path / "s", vectors, [f"{i}" for i in range(len(labels))])
+    with pytest.raises(InputError, match=r"learned whitening needs .* same label, this collection has no two of one"):
+        fit_whitening(store, 2, how="learned", fitted_on="itself")
+    store.close()
+
+
+def test_what_was_seen_are_the_images_of_the_pairs_or_of_the_sample(tmp_path):
+    store = create_store(tmp_path / "s", {"dim": b"6", "uuid": b"1", "space": b"s", "encoder": b"{}"})
+    vectors, labels = places()
+    labels = [label if i >= 5 else None for i, label in enumerate(labels)]
+    store.put([
+        Item(path=f"{i}.jpg", label=label, vector=v, sha256=f"{i + 1:016x}" + "0" * 48)
+        for i, (v, label) in enumerate(zip(vectors, labels))
+    ])  # fmt: skip
+    found = {how: fit_whitening(store, 2, how=how, fitted_on="x").seen.tolist() for how in ("pca", "learned")}
+    assert found == {"pca": list(range(1, 41)), "learned": list(range(6, 41))}
+    store.close()
