@@ -3,6 +3,10 @@ from .errors import ImageError as ImageError
 from .errors import InputError as InputError
 from .errors import WorkError as WorkError
 from .features.config import EncoderConfig as EncoderConfig
+from .features.dense_sift import DenseSift as DenseSift
+from .features.dense_sift import dense_sift as dense_sift
+from .features.dense_sift import dense_sift_frames as dense_sift_frames
+from .features.dense_sift import sift_statistics as sift_statistics
 from .features.encoder import Encoder as Encoder
 from .features.fractal import Fractal as Fractal
 from .features.fractal import box_counting as box_counting

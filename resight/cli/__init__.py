@@ -24,7 +24,7 @@ COMMANDS = {
     "compare": ("resight.cli.compare:compare", "Compare two evaluations query by query, with intervals."),
     "table": ("resight.cli.table:table", "Measure a grid of descriptors, whitenings and steps in one run."),
     "datasets": ("resight.cli.datasets:datasets", "Public benchmarks: where to get them, and what is there."),
-    "features": ("resight.cli.features:features", "A table of features of images: fractal, descriptors, layers."),
+    "features": ("resight.cli.features:features", "A table of features of images: fractal, SIFT, descriptors, layers."),
     "layers": ("resight.cli.layers:layers", "The layers of a network, for tables of features."),
     "convert": ("resight.cli.convert:convert", "Rewrite a table in another format."),
     "merge": ("resight.cli.convert:merge", "Join the columns of two tables of the same images."),

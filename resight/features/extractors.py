@@ -53,12 +53,16 @@ def make_extractors(wanted: Sequence[Wanted], network: EncoderConfig) -> list[Ex
     """
     from resight.features.fractal_features import FractalExtractor
     from resight.features.network_features import NetworkExtractor
+    from resight.features.sift_features import SiftExtractor
 
+    classical: dict[str, type[FractalExtractor] | type[SiftExtractor]] = {
+        "fractal": FractalExtractor, "densesift": SiftExtractor,
+    }  # fmt: skip
     grouped: dict[EncoderConfig, list[Wanted]] = {}
     made: list[Extractor] = []
     for one in wanted:
         if one.kind in CLASSICAL:
-            made.append(FractalExtractor(one))
+            made.append(classical[one.kind](one))
         else:
             grouped.setdefault(_network(one, network), []).append(one)
     made += [NetworkExtractor(config, group) for config, group in grouped.items()]

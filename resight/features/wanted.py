@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from resight.errors import InputError, unknown
 from resight.features.descriptor import OPTIONS as DESCRIPTORS
 
-CLASSICAL = ("fractal",)
+CLASSICAL = ("fractal", "densesift")
 KINDS = (*CLASSICAL, "layer", *DESCRIPTORS)
 NETWORK_OPTIONS = ("weights", "size", "fit")  # of one extractor, before those for all
 
@@ -17,7 +17,7 @@ NETWORK_OPTIONS = ("weights", "size", "fit")  # of one extractor, before those f
 class Wanted:
     """One extractor as asked for.
 
-    kind     "fractal", "layer" or a descriptor (gem, rmac, ...)
+    kind     "fractal", "densesift", "layer" or a descriptor (gem, rmac, ...)
     subject  a network's name; for layer "NETWORK.MODULE", or "MODULE" of the default network; "" if not given
     options  ((name, text), ...) in the order given
     """
