@@ -48,8 +48,8 @@ def features(
     out
         The table; its suffix is the format: .parquet, .csv, .arff, .npy or .json.
     with_
-        What to compute, joined by commas: fractal, densesift, a descriptor (gem, gem:resnet50, gem:resnet50,p=4), a layer
-        (layer:resnet50.layer3, with pool=avg|max|gem|flatten|cls and side=out|in); options follow their method.
+        What to compute, joined by commas: fractal, densesift, a descriptor (gem, gem:resnet50, gem:resnet50,p=4), a
+        layer (layer:resnet50.layer3, with pool=avg|max|gem|flatten|cls and side=out|in); options follow their method.
     layers
         Layers of --backbone by name, joined by commas: short for --with layer:NAME. `resight layers` lists them.
     backbone
