@@ -51,7 +51,8 @@ def features(
         What to compute, joined by commas: fractal, densesift, a descriptor (gem, gem:resnet50, gem:resnet50,p=4), a
         layer (layer:resnet50.layer3, with pool=avg|max|gem|flatten|cls and side=out|in); options follow their method.
     layers
-        Layers of --backbone by name, joined by commas: short for --with layer:NAME. `resight layers` lists them.
+        Layers of --backbone by name, joined by commas, without options: short for --with layer:NAME. `resight layers`
+        lists them.
     backbone
         The network of methods that name none.
     weights
@@ -99,6 +100,8 @@ def _print(report: ExtractReport) -> None:
           f"({', '.join(parts)}) in {duration(report.seconds)}{rate}")  # fmt: skip
     if report.ignored:
         print(f"  left out, not images by name: {', '.join(f'{count:,} {kind}' for kind, count in report.ignored[:6])}")
+    if report.gaps:
+        print(f"  {report.gaps:,} have no value (NaN) in some columns: at some scales no box fits into the image")
     if report.failed:
         print(f"  {report.failed:,} could not be read (rows with status failed):")
         for path, reason in report.failures[:FAILURES_SHOWN]:

@@ -31,11 +31,13 @@ class Extractor(Protocol):
     features  the columns, in order
     settings  all that the values depend on, plain values
     on_cpu    whether it computes where the workers are
+    slow      whether an image takes long enough to be given to a worker alone
     """
 
     features: tuple[Feature, ...]
     settings: dict[str, Any]
     on_cpu: bool
+    slow: bool
 
     def prepare(self, image: Image) -> Any:
         """What is kept of one (H, W, 3) image until `finish`; may be called by several threads."""

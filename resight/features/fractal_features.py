@@ -18,6 +18,7 @@ from resight.images import fit
 OPTIONS = ("set", "preset", "scales", "rule", "centers", "channels", "distance", "connectivity", "percolation", "size",
            "prefix")  # fmt: skip
 WITHOUT_PERCOLATION = ("mink-44",)
+SMALLEST = 8
 
 
 class FractalExtractor:
@@ -31,6 +32,7 @@ class FractalExtractor:
     """
 
     on_cpu = True
+    slow = True
 
     def __init__(self, one: Wanted) -> None:
         options = dict(one.options)
@@ -41,6 +43,10 @@ class FractalExtractor:
             raise InputError(f"fractal takes options only, such as fractal:preset=gcc, got {one.subject!r}")
         self.prefix, size = options.pop("prefix", ""), options.pop("size", "0")
         self.size = _whole(size, "size")
+        if 0 < self.size < SMALLEST:
+            raise InputError(
+                f"size of fractal must be at least {SMALLEST} pixels, or 0 for the image as it is, got {size}"
+            )
         self.set = options.pop("set", "gcc-116" if options.get("preset") == "gcc" else "default")
         if self.set not in FEATURE_SETS:
             raise unknown("feature set", self.set, FEATURE_SETS)
@@ -77,7 +83,7 @@ class FractalExtractor:
 
 def _whole(text: str, name: str) -> int:
     if not text.isdecimal():
-        raise InputError(f"{name} of fractal must be a whole number, got {text!r}")
+        raise InputError(f"{name} of fractal must be a whole number of at least 0, got {text!r}")
     return int(text)
 
 

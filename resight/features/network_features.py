@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resight.errors import InputError, WorkError
+from resight.errors import InputError, WorkError, unknown
 from resight.features.config import EncoderConfig
 from resight.features.descriptor import Descriptor, parse_descriptor
 from resight.features.encoder import Encoder
@@ -31,7 +31,11 @@ class NetworkExtractor:
     Raises InputError for an unknown option, pooling or layer, or what the network cannot give.
     """
 
+    slow = False
+
     def __init__(self, config: EncoderConfig, wanted: Sequence[Wanted]) -> None:
+        for one in wanted:
+            _check(one)  # before a network is loaded, or its weights are missed
         layers = any(one.kind == "layer" for one in wanted)
         self.backbone = Backbone(
             config.backbone, weights=config.weights, device=config.device, precision=config.precision, fold=not layers
@@ -65,16 +69,16 @@ class NetworkExtractor:
             raise InputError(f"{one}: which layer? write layer:{self.backbone.name}.MODULE, see `resight layers "
                              f"{self.backbone.name}`")  # fmt: skip
         tap, how = Tap(module, options.get("side", "out")), options.get("pool", "avg")
-        if how not in POOLING_NAMES:
-            from resight.errors import unknown
-
-            raise unknown("pooling of a layer", how, POOLING_NAMES)
         model: Any = self.backbone.model
         prefix = int(getattr(model, "num_prefix_tokens", 0))
         last = str(getattr(model, "output_fmt", "")).endswith("NHWC")
 
+        places = getattr(getattr(model, "patch_embed", None), "num_patches", None)
+
         def column(_: Look | None, heard: dict[Tap, torch.Tensor]) -> torch.Tensor:
-            return pool_layer(heard[tap], how, prefix=prefix, channels_last=last)
+            values = heard[tap]
+            plain = values.ndim == 3 and values.shape[1] == places  # before the class token joins the patches
+            return pool_layer(values, how, prefix=0 if plain else prefix, channels_last=last)
 
         self._add(f"layer:{self.backbone.name}.{module}", one, {"pool": "avg", "side": "out"}, column)
         return tap
@@ -144,12 +148,22 @@ class NetworkExtractor:
         return heard.keys() == whole.keys() and all(torch.equal(heard[tap], whole[tap]) for tap in whole)
 
 
+def _check(one: Wanted) -> None:
+    """Raises InputError for what is wrong with any network."""
+    if one.kind != "layer":
+        text = ",".join(f"{name}={value}" for name, value in _options(one, None).items() if name != "prefix")
+        parse_descriptor(f"{one.kind}:{text}" if text else one.kind)
+        return
+    options = _options(one, LAYER_OPTIONS)
+    Tap("", options.get("side", "out"))
+    if options.get("pool", "avg") not in POOLING_NAMES:
+        raise unknown("pooling of a layer", options["pool"], POOLING_NAMES)
+
+
 def _options(one: Wanted, known: Sequence[str] | None) -> dict[str, str]:
     """Its options without those of the network. Raises InputError for one that is not known; None: not asked here."""
     options = one.without(*NETWORK_OPTIONS)
     for name in options if known is not None else ():
         if name not in (known or ()):
-            from resight.errors import unknown
-
             raise unknown(f"option of {one.kind}", name, [*(known or ()), *NETWORK_OPTIONS])
     return options

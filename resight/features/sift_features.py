@@ -30,6 +30,7 @@ class SiftExtractor:
     """
 
     on_cpu = True
+    slow = False
 
     def __init__(self, one: Wanted) -> None:
         options = dict(one.options)

@@ -23,14 +23,15 @@ class AtomicFiles:
     def __init__(self) -> None:
         self._open: list[tuple[Path, Path, BufferedWriter]] = []
 
-    def open(self, target: Path) -> BufferedWriter:
-        """A file to write to, which will be the target."""
+    def open(self, target: Path, beside: Path | None = None) -> BufferedWriter:
+        """A file to write to, which will be the target; `beside`: the file that it belongs to, which errors name."""
+        named = beside or target
         if not target.parent.is_dir():
-            raise InputError(f"cannot write {target}: the folder {target.parent} does not exist; create it first")
+            raise InputError(f"cannot write {named}: the folder {target.parent} does not exist; create it first")
         if target.is_dir():
             raise InputError(f"cannot write {target}: this is a folder; give a file name inside it")
         temporary = target.parent / f".resight-{secrets.token_hex(6)}.tmp"
-        with _named(target):
+        with _named(named):
             file = temporary.open("xb")
         self._open.append((target, temporary, file))
         return file

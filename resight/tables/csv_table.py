@@ -29,7 +29,7 @@ class CsvSink:
 
     def __init__(self, files: AtomicFiles, path: Path, schema: Schema) -> None:
         self._schema = schema
-        self._sidecar = files.open(sidecar_of(path))
+        self._sidecar = files.open(sidecar_of(path), path)
         self._file = files.open(path)
         names = [*schema.meta, *schema.attributes]
         if not names:

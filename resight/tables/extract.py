@@ -29,9 +29,9 @@ from resight.tables.formats import format_of, open_table, open_writer
 from resight.tables.parts import Parts, Row
 from resight.tables.schema import Schema
 
-AT_A_TIME = 4  # images that a worker takes: as many as a CPU's network likes
+AT_A_TIME = 4  # images that a worker takes: as many as a CPU's network likes; one if something slow is asked
 COMMIT_ROWS = 256
-COMMIT_SECONDS = 5.0
+COMMIT_SECONDS = 2.0
 MOST_FAILURES_KEPT = 1000
 SPLITS = {"train", "training", "valid", "validation", "val", "test", "dev"}
 
@@ -47,6 +47,7 @@ class ExtractReport:
     rows, columns               its rows, and its numbers per row
     extracted, reused, failed   images whose features were computed, were known before, could not be read
     failures                    (path, reason), the first of them;  ignored: files left out by suffix
+    gaps                        images computed now that have no value (NaN) in some column: boxes larger than they are
     """
 
     path: str
@@ -58,12 +59,13 @@ class ExtractReport:
     failures: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, int], ...] = ()
     seconds: float = 0.0
+    gaps: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "path": self.path, "rows": self.rows, "columns": self.columns, "extracted": self.extracted,
-            "reused": self.reused, "failed": self.failed,
+            "reused": self.reused, "failed": self.failed, "gaps": self.gaps,
             "failures": [{"path": path, "error": reason} for path, reason in self.failures],
             "ignored": dict(self.ignored), "seconds": round(self.seconds, 3),
         }  # fmt: skip
@@ -118,17 +120,20 @@ def extract(
     listings = _listings(source, labels, ignored)
     extractors = make_extractors(_wanted(wanted), network or EncoderConfig())
     schema = _schema(extractors, to.stem)
+    labels_there = tuple(sorted({listing.label for listing in listings if listing.label is not None}))
+    schema = replace(schema, labels=labels_there)
     _refuse_unwritable(to, schema)
     key = str(schema.metadata["key"])
     with Parts(to, schema, key) as parts:
-        work = _Work(parts, extractors, progress, known=_rows_of_table(to, parts) | parts.rows())
+        known = parts.rows()
+        work = _Work(parts, extractors, progress, known=_rows_of_table(to, parts, known) | known)
         work.run(listings, workers)
         _assemble(to, schema, parts, listings, work.rows)
         parts.throw_away()
     columns = sum(feature.width or 1 for extractor in extractors for feature in extractor.features)
     return ExtractReport(
         str(to), len(listings), columns, work.counts["extracted"], work.counts["reused"], work.counts["failed"],
-        tuple(work.failures), tuple(sorted(ignored.items())), time.monotonic() - start,
+        tuple(work.failures), tuple(sorted(ignored.items())), time.monotonic() - start, work.counts["gaps"],
     )  # fmt: skip
 
 
@@ -143,13 +148,14 @@ class _Work:
         self.counts: Counter[str] = Counter()
         self.failures: list[tuple[str, str]] = []
         self._ready: list[Encoded[_Job]] = []
-        self._last = time.monotonic()
+        self._last = 0.0  # the first row is committed at once
 
     def run(self, listings: Sequence[Listing], workers: int | None) -> None:
         """Rows for all images. Interrupting it loses nothing that `progress` was told of."""
         together = all(extractor.on_cpu for extractor in self.extractors)
+        chunk = 1 if any(extractor.slow for extractor in self.extractors) else AT_A_TIME
         stream = work_stream(
-            self._jobs(listings), self._prepare, self._finish, chunk=AT_A_TIME, together=together, workers=workers
+            self._jobs(listings), self._prepare, self._finish, chunk=chunk, together=together, workers=workers
         )
         try:
             for result in stream:
@@ -205,6 +211,7 @@ class _Work:
             self.counts["reused"] += 1
         else:
             self.counts["extracted"] += 1
+            self.counts["gaps"] += any(isinstance(value, float) and value != value for value in result.vector)
             self._ready.append(result)
         if len(self._ready) >= COMMIT_ROWS or time.monotonic() - self._last > COMMIT_SECONDS:
             self._commit()
@@ -217,7 +224,8 @@ class _Work:
             self._ready = []
         self._last = time.monotonic()
         if self.progress is not None:
-            self.progress(sum(self.counts.values()), self.counts["failed"])
+            done = self.counts["extracted"] + self.counts["reused"] + self.counts["failed"]
+            self.progress(done, self.counts["failed"])
 
     def _columns(self) -> dict[str, Any]:
         """Facts and features of what is ready, by column."""
@@ -256,6 +264,11 @@ def _listings(source: Source, labels: str, ignored: Counter[str]) -> list[Listin
     if not found:
         left = f" ({sum(ignored.values())} other files were left out)" if ignored else ""
         raise InputError(f"no images found{left}: nothing was made")
+    texts: dict[str, Path] = {}
+    for path in found:
+        other = texts.setdefault(path_text(path), path)
+        if other != path:
+            raise InputError(f"two files would have the same path in the table, {path_text(path)!r}: rename one")
     return list(found.values())
 
 
@@ -295,8 +308,8 @@ def _refuse_unwritable(to: Path, schema: Schema) -> None:
         raise _Refused
 
 
-def _rows_of_table(to: Path, parts: Parts) -> dict[str, Row]:
-    """The rows of a finished table of the same recipe, taken into the parts."""
+def _rows_of_table(to: Path, parts: Parts, known: dict[str, Row]) -> dict[str, Row]:
+    """The rows of a finished table of the same recipe that are not known better, taken into the parts."""
     if not to.is_file():
         return {}
     try:
@@ -305,7 +318,8 @@ def _rows_of_table(to: Path, parts: Parts) -> dict[str, Row]:
             return {}
         found: dict[str, Row] = {}
         for batch in table.batches():
-            good = batch.filter(pc.equal(batch.column("status"), "ok"))
+            there = pc.is_in(batch.column("path"), pa.array(list(known), pa.string()))
+            good = batch.filter(pc.and_(pc.equal(batch.column("status"), "ok"), pc.invert(there)))
             if len(good):
                 found |= parts.put(parts.schema.conform(good), [-1] * len(good), [-1] * len(good))
         return found
@@ -315,9 +329,8 @@ def _rows_of_table(to: Path, parts: Parts) -> dict[str, Row]:
 
 def _assemble(to: Path, schema: Schema, parts: Parts, listings: Sequence[Listing], rows: dict[str, Row]) -> None:
     """The whole table, in the order of the images, with their labels and splits of today."""
-    labels = tuple(sorted({listing.label for listing in listings if listing.label is not None}))
     place = 0
-    with open_writer(to, replace(schema, labels=labels)) as writer:
+    with open_writer(to, schema) as writer:
         for some in parts.gather([rows[path_text(listing.path)] for listing in listings]):
             own = listings[place : place + len(some)]
             for name, values in (("label", [one.label for one in own]), ("split", [one.split for one in own])):

@@ -34,19 +34,24 @@ def map_folder(folder: PathLike, target: PathLike, *, column: str = "class") -> 
     rows = csv.writer(buffer, lineterminator="\n")
     rows.writerow(["path", column])
     for listing in list_images(folder):
+        if not _is_utf8(listing.path):
+            raise InputError(f"the file name {os.fsencode(listing.path)!r} is not UTF-8, which a CSV is: rename it")
         path = listing.path.relative_to(home) if listing.path.is_relative_to(home) else listing.path
         rows.writerow([path.as_posix(), listing.label or ""])
         count += 1
     if not count:
         raise InputError(f"{folder}: no images in it: nothing was written")
-    try:
-        data = buffer.getvalue().encode()
-    except UnicodeEncodeError as error:
-        near = ascii(buffer.getvalue()[max(0, error.start - 40) : error.end + 20])
-        raise InputError(f"{folder}: a file name is not UTF-8, near {near}: rename it") from error
     with AtomicFiles() as files:
-        files.open(Path(target)).write(data)
+        files.open(Path(target)).write(buffer.getvalue().encode())
     return count
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def group_folder(folder: PathLike, size: int, target: PathLike, *, how: str = "copy") -> int:

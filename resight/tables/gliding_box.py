@@ -176,8 +176,8 @@ def _list(plain: Mapping[str, Any], key: str) -> list[Any]:
 
 def _box(plain: Mapping[str, Any]) -> int:
     size = plain["kernel_size"]
-    if not isinstance(size, int) or not 1 <= size <= LARGEST_BOX:
-        raise ValueError(f"expected a kernel_size from 1 to {LARGEST_BOX}, got {size!r}")
+    if not isinstance(size, int) or not 1 <= size <= LARGEST_BOX or size % 2 == 0:
+        raise ValueError(f"expected an odd kernel_size from 1 to {LARGEST_BOX}, got {size!r}")
     return size
 
 

@@ -36,11 +36,11 @@ class NpySink:
         self._schema, self._rows, self._crc = schema, 0, 0
         single = all(isinstance(c, Vector) and c.dtype == "float32" for c in schema.columns)
         self._dtype = np.dtype("<f4" if single else "<f8")
-        self._facts = files.open(sidecar_of(path, ".csv")) if schema.meta else None
+        self._facts = files.open(sidecar_of(path, ".csv"), path) if schema.meta else None
         self._missing = "" if len(schema.meta) > 1 else '""'
         if self._facts is not None:
             self._facts.write(",".join(schema.meta).encode() + b"\n")
-        self._sidecar = files.open(sidecar_of(path))
+        self._sidecar = files.open(sidecar_of(path), path)
         self._file = files.open(path)
         self._file.write(self._header())
 

@@ -85,7 +85,7 @@ def _stream(path: Path, schema: Schema, names: dict[str, str]) -> Iterator[pa.Re
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=size):
                 columns = {names[name]: column for name, column in zip(batch.schema.names, batch.columns)}
-                arrays = [_plain(columns[name], schema.arrow.field(name).type, name) for name in schema.names]
+                arrays = [_plain(columns[field.name], field.type, field.name) for field in schema.arrow]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema.arrow)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,23 +69,23 @@ class Schema:
         if self.labels is not None and (len(set(self.labels)) < len(self.labels) or "" in self.labels):
             raise InputError("a label is named twice, or is empty: no label is None")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The columns' names: facts, then features."""
         return self.meta + tuple(column.name for column in self.columns)
 
-    @property
+    @cached_property
     def attributes(self) -> tuple[str, ...]:
         """The features' names where a table is flat."""
         return tuple(name for column in self.columns for name in column.attributes)
 
-    @property
+    @cached_property
     def arrow(self) -> pa.Schema:
         """The types of a batch of rows."""
         facts = [pa.field(name, META[name]) for name in self.meta]
         return pa.schema(facts + [pa.field(column.name, column.arrow) for column in self.columns])
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """About how much a row takes in memory."""
         sizes = (column.dim * (4 if column.dtype == "float32" else 8) if isinstance(column, Vector) else 8
@@ -98,7 +99,8 @@ class Schema:
 
         Raises InputError if a feature is missing, a name is not in the schema, or a shape or type does not fit.
         """
-        strange = [name for name in columns if name not in self.names]
+        known = set(self.names)
+        strange = [name for name in columns if name not in known]
         if strange:
             raise InputError(f"{strange[0]!r} is no column of this table")
         lengths = {len(values): name for name, values in columns.items() if isinstance(values, Sequence | np.ndarray)}
@@ -119,12 +121,14 @@ class Schema:
         """
         if isinstance(rows, pa.Table):
             rows = rows.combine_chunks().to_batches()[0] if len(rows) else pa.RecordBatch.from_pylist([], rows.schema)
-        if Counter(rows.schema.names) != Counter(self.names):
-            lacking = [name for name in self.names if name not in rows.schema.names]
-            extra = [name for name in rows.schema.names if name not in self.names]
+        there = rows.schema.names
+        if Counter(there) != Counter(self.names):
+            lacking = sorted(set(self.names) - set(there))
+            extra = sorted(set(there) - set(self.names))
             raise InputError(f"the rows do not fit the table: lacking {lacking[:3]}, not expected {extra[:3]}")
-        facts = [_cast(rows.column(name), META[name], name) for name in self.meta]
-        features = [_filled(_cast(rows.column(c.name), c.arrow, c.name), c) for c in self.columns]
+        arrays = dict(zip(there, rows.columns))  # looking one up by its name goes through all names
+        facts = [_cast(arrays[name], META[name], name) for name in self.meta]
+        features = [_filled(_cast(arrays[c.name], c.arrow, c.name), c) for c in self.columns]
         return pa.RecordBatch.from_arrays(facts + features, schema=self.arrow)
 
     def as_dict(self) -> dict[str, Json]:

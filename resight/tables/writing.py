@@ -61,6 +61,8 @@ class TableWriter:
             self._sink = self._make(self._files, self.path, self.schema)
         except BaseException as error:
             self._files.__exit__(type(error), error, error.__traceback__)
+            if isinstance(error, OSError):
+                raise WorkError(f"cannot write {self.path}: {advice(error)}") from error
             raise
         return self
 

@@ -89,6 +89,21 @@ def test_class_token_of_a_transformer():
     assert list(found) == ["layer:vit_tiny_patch16_224.blocks.2,pool=cls", "mean_layer:vit_tiny_patch16_224.blocks.2"]
 
 
+def test_patches_before_the_class_token_joins_them_all_count():
+    config = EncoderConfig("vit_tiny_patch16_224", weights="random", device="cpu")
+    (made,) = make_extractors(parse_wanted("layer:patch_embed,layer:patch_embed,pool=flatten,layer:blocks.0"), config)
+    mean, flat, _ = made.finish([made.prepare(image())])[0]
+    np.testing.assert_allclose(mean, flat.reshape(196, 192).mean(0), atol=1e-6)
+    with pytest.raises(InputError, match="class token"):
+        make_extractors(parse_wanted("layer:patch_embed,pool=cls"), config)
+
+
+def test_wrong_words_are_told_before_weights_are_missed():
+    for text in ("layer:resnet18.layer3,pool=foo", "gem:resnet18,q=3"):
+        with pytest.raises(InputError, match="unknown"):
+            make_extractors(parse_wanted(text), EncoderConfig())  # resnet18 has no packaged weights
+
+
 def test_two_sizes_of_one_network_are_two_passes():
     extractors = make_extractors(parse_wanted("gem,gem:size=64,spoc"), RANDOM)
     assert [[feature.name for feature in one.features] for one in extractors] == [

@@ -84,6 +84,52 @@ def test_again_computes_only_what_is_new_or_changed(photos, tmp_path, suffix):
     same(content(to), content(fresh))
 
 
+@pytest.mark.parametrize("labels", ["folder", "none"])
+def test_arff_has_the_features_and_the_class(photos, tmp_path, labels):
+    report = run(photos, tmp_path / "t.arff", "gem,fractal:set=mink-44", labels=labels)
+    found = content(tmp_path / "t.arff")
+    assert report.extracted == 12 and len(found["MinkLAC1"]) == 12
+    assert found.get("label") == (["a"] * 6 + ["b"] * 6 if labels == "folder" else None)
+
+
+def test_a_restart_over_a_finished_table_keeps_what_was_computed_since(photos, tmp_path, monkeypatch):
+    run(photos, tmp_path / "t.parquet")
+    Image.fromarray(picture(99)).save(photos / "b/7.png")
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    for computed in (1, 0):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "_assemble", fail)
+            before = len(list((tmp_path / "t.parquet.parts").glob("*.arrow")))
+            with pytest.raises(KeyboardInterrupt):
+                run(photos, tmp_path / "t.parquet")
+            after = len(list((tmp_path / "t.parquet.parts").glob("*.arrow")))
+        assert (after > before) == bool(computed)
+    assert run(photos, tmp_path / "t.parquet").extracted == 0
+    run(photos, tmp_path / "fresh.parquet")
+    same(content(tmp_path / "t.parquet"), content(tmp_path / "fresh.parquet"))
+
+
+def test_images_without_a_value_are_counted(photos, tmp_path):
+    report = run(photos, tmp_path / "t.parquet", "fractal:scales=3:61:2,percolation=no")
+    assert report.gaps == 12  # 60 pixels high
+    assert run(photos, tmp_path / "u.parquet", "fractal:scales=3:59:2,percolation=no").gaps == 0
+
+
+def test_two_names_that_would_be_one(tmp_path):
+    folder = tmp_path / "f"
+    folder.mkdir()
+    for name in (b"bad\xff.png", rb"bad\xff.png"):
+        try:
+            Image.fromarray(picture(len(name))).save(folder / os.fsdecode(name))
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(InputError, match="would have the same path"):
+        run(folder, tmp_path / "t.parquet")
+
+
 def test_other_features_are_computed_anew(photos, tmp_path):
     run(photos, tmp_path / "t.parquet")
     assert run(photos, tmp_path / "t.parquet", "gem,spoc").extracted == 12
@@ -197,8 +243,8 @@ def test_a_damaged_part_is_made_again(photos, tmp_path, monkeypatch):
         patched.setattr(module, "_assemble", fail)
         with pytest.raises(KeyboardInterrupt):
             run(photos, tmp_path / "t.parquet")
-    (part,) = (tmp_path / "t.parquet.parts").glob("*.arrow")
-    part.write_bytes(part.read_bytes()[:500])
+    for part in (tmp_path / "t.parquet.parts").glob("*.arrow"):
+        part.write_bytes(part.read_bytes()[:500])
     assert run(photos, tmp_path / "t.parquet").extracted == 12
 
 

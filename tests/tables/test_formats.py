@@ -303,3 +303,20 @@ def test_memory_is_bounded(suffix, tmp_path):
     total, _, peak = map(float, done.stdout.split())
     assert total == 6000
     assert peak < 600, done.stdout
+
+
+def test_a_table_of_many_columns(tmp_path):
+    """Took 26 s when every column was looked up by its name."""
+    schema = Schema(tuple(Scalar(f"x{i}") for i in range(3000)), meta=())
+    with open_writer(tmp_path / "t.parquet", schema) as writer:
+        writer.write({f"x{i}": [float(i)] for i in range(3000)})
+    table = open_table(tmp_path / "t.parquet").table()
+    assert table.num_columns == 3000 and table.column(2999).to_pylist() == [2999.0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy"])
+def test_a_missing_folder_is_told_with_the_name_that_was_typed(tmp_path, suffix):
+    schema = Schema((Scalar("x"),), meta=("path",))
+    with pytest.raises(InputError, match=rf"cannot write .*/t\{suffix}: the folder"), \
+            open_writer(tmp_path / "no" / f"t{suffix}", schema):  # fmt: skip
+        pass

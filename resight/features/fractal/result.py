@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.errors import InputError
+from resight.errors import InputError, WorkError, advice
 from resight.features.fractal.curves import Curve
 from resight.features.fractal.dimension import DimensionFit, same
 from resight.features.fractal.options import Options
@@ -131,7 +131,10 @@ class Fractal:
         target = Path(folder)
         if target.exists() and not target.is_dir():
             raise InputError(f"{target} is a file: give a folder")
-        target.mkdir(parents=True, exist_ok=True)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkError(f"cannot make the folder {target}: {advice(error)}") from error
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {f"P{side}": p for side, p in zip(self.scales, self.probability)}
         np.savez_compressed(buffer, **arrays)
