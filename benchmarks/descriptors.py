@@ -6,6 +6,8 @@ python benchmarks/descriptors.py
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from _common import interleaved, machine
@@ -63,8 +65,10 @@ def cam_loops(maps: NDArray[np.float32], cams: NDArray[np.float32]) -> NDArray[n
 
 
 def regions() -> None:
-    for channels, height, width in ((2048, 7, 7), (2048, 16, 24), (512, 45, 64)):
-        maps = torch.rand(1, channels, height, width)
+    layouts = {"channels last, as networks here": torch.channels_last, "channels first": torch.contiguous_format}
+    sizes = ((2048, 7, 7), (2048, 16, 24), (512, 45, 64))
+    for (layout, memory), (channels, height, width) in itertools.product(layouts.items(), sizes):
+        maps = torch.rand(1, channels, height, width).to(memory_format=memory)
         ours, theirs = rmac(maps, include_global=True), rmac_loops(maps)
         error = float((ours - theirs).abs().max())
         times = interleaved(
@@ -76,7 +80,7 @@ def regions() -> None:
             ROUNDS,
         )
         print(
-            f"R-MAC {channels} x {height} x {width}: {1000 * times['ours']:.2f} ms; loops as cirtorch "
+            f"R-MAC {channels} x {height} x {width}, {layout}: {1000 * times['ours']:.2f} ms; loops as cirtorch "
             f"{1000 * times['lists']:.2f} ms: {times['lists'] / times['ours']:.1f}x; loops over slices "
             f"{1000 * times['slices']:.2f} ms: {times['slices'] / times['ours']:.1f}x (largest difference {error:.1e})"
         )

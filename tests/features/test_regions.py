@@ -89,3 +89,13 @@ def test_door():
         rmac(torch.ones(1, 2, 7, 7), levels=0)
     with pytest.raises(InputError, match="0 x 7"):
         rmac_regions(0, 7)
+
+
+@given(st.integers(1, 20), st.integers(1, 28), st.integers(1, 5), st.booleans())
+def test_the_layout_in_memory_does_not_matter(height, width, levels, include_global):
+    """Networks here give channels last, which takes another way."""
+    maps = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height * 31 + width))
+    last = maps.to(memory_format=torch.channels_last)
+    expected = region_vectors(maps, levels, include_global)
+    assert torch.equal(region_vectors(last, levels, include_global), expected)
+    torch.testing.assert_close(rmac(last, levels, include_global), rmac(maps, levels, include_global))
