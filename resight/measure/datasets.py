@@ -10,6 +10,7 @@ from pathlib import Path
 from resight.errors import InputError, unknown
 from resight.images.listing import list_images
 from resight.images.truth import PROTOCOLS, Truth, read_truth
+from resight.measure.grid_inputs import truth_key
 from resight.measure.names import name_index
 
 VGG = "photographs of Flickr users; for research, under Flickr's terms and VGG's terms of access; not ours to pass on"
@@ -29,6 +30,7 @@ class Dataset:
     files:   what must be in the folder
     where:   web addresses, for people
     notes:   what one must know before comparing numbers
+    content: checksum of what the published ground truth says (`truth_key`), "" where it is not known for certain
     """
 
     name: str
@@ -39,6 +41,7 @@ class Dataset:
     files: tuple[str, ...]
     where: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ def _compare(truth: Truth, paths: list[str], dataset: Dataset) -> tuple[tuple[st
     wrong = []
     if dataset.queries and len(truth.queries) != dataset.queries:
         wrong.append(f"{len(truth.queries):,} queries in the ground truth: expected {dataset.queries:,}")
+    elif dataset.content and truth_key(truth) != dataset.content:
+        wrong.append(
+            f"the ground truth is not the published one: its checksum is {truth_key(truth)}, not {dataset.content}"
+        )
     if not paths:
         return truth.names(), wrong
     try:
@@ -162,6 +169,7 @@ _ALL = (
             "the web page counts 5,062 images, papers 5,063",
             "the query's own image stays in the database and counts; use roxford5k for new work",
         ),
+        "926e576b2906efba",
     ),
     Dataset(
         "paris6k",

@@ -73,3 +73,12 @@ def test_what_is_not_there(small, tmp_path):
         check_dataset("oxford", tmp_path)
     with pytest.raises(InputError, match="expected the folder that holds oxford5k"):
         check_dataset("oxford5k", tmp_path / "nowhere")
+
+
+def test_the_published_ground_truth_is_known_by_its_checksum(real_images, tmp_path):
+    for file in real_images("oxford5k-groundtruth").glob("*.txt"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert not any("checksum" in problem for problem in check_dataset("oxford5k", tmp_path).problems)
+    good = tmp_path / "all_souls_1_good.txt"
+    good.write_text(good.read_text().replace("all_souls_000026", "all_souls_000027"))
+    assert any("checksum" in problem for problem in check_dataset("oxford5k", tmp_path).problems)
