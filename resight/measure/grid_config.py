@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
@@ -15,13 +14,12 @@ from typing import Any
 from resight.errors import InputError, unknown
 from resight.features.config import EncoderConfig
 from resight.features.descriptor import parse_descriptor
-from resight.images.lines import read_bytes_of
+from resight.images.settings import read_settings
 from resight.images.truth import PROTOCOLS
 from resight.measure.fingerprint import CROPS
 from resight.measure.times import parse_time
 from resight.search.after import parse_step
 
-LIMIT = 2**20  # bytes of a config file
 MOST_CELLS = 10_000
 MOST_STEPS = 20
 PARTED = ("cam", "rmac")  # the descriptors that sum parts, as resight.features.encoder.PARTED, without loading torch
@@ -195,32 +193,11 @@ def read_grid(file: str | os.PathLike[str], out: str | os.PathLike[str] | None =
     """
     path = Path(file)
     try:
-        content = _parse(path)
+        content = read_settings(path)
         grid = replace(_grid(content, Path(os.path.abspath(path)).parent), name=path.stem)
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
     return grid if out is None else replace(grid, out=os.path.abspath(os.path.expanduser(out)))
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    suffix = path.suffix.lower()
-    if suffix not in (".toml", ".yaml", ".yml"):
-        raise InputError("expected a .toml or .yaml file")
-    data = read_bytes_of(path, LIMIT)
-    try:
-        text = data.decode("utf-8-sig")
-        if suffix == ".toml":
-            return tomllib.loads(text)
-        import yaml
-
-        content = yaml.safe_load(text)
-    except RecursionError as error:
-        raise InputError("nested too deep") from error
-    except Exception as error:  # whatever the parsers of two formats raise
-        raise InputError(f"cannot be read: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"expected keys and values, got {type(content).__name__}")
-    return content
 
 
 def _grid(content: dict[str, Any], folder: Path) -> Grid:

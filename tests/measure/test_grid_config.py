@@ -139,8 +139,8 @@ def test_doors(tmp_path, change, message):
 
 
 def test_files_that_are_no_config(tmp_path):
-    with pytest.raises(InputError, match=r"expected a [.]toml or [.]yaml file"):
-        read_grid(written(tmp_path, "", "grid.json"))
+    with pytest.raises(InputError, match=r"expected a [.]toml, [.]yaml or [.]json file"):
+        read_grid(written(tmp_path, "", "grid.ini"))
     with pytest.raises(InputError, match="expected a file, got none"):
         read_grid(tmp_path / "nowhere.toml")
     with pytest.raises(InputError, match="expected a key 'images', such as"):

@@ -28,6 +28,7 @@ from resight.features.dense_sift.lanes import (  # isort: skip
     N, add, fill, item, lane_sum, larger, load, magnitude, mul, put, smaller, spread, store, sub, write,
 )  # fmt: skip
 
+LANES = "f0ecc9bebcec"  # start of the SHA-256 of lanes.py: so its changes are changes here, and nothing stale is loaded
 SMALLEST = np.float32(1.19209290e-07)
 NO_GRADIENT = np.float32(1e-8)  # squared; VLFeat's fast root gives 0 below it
 

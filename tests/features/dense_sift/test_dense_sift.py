@@ -1,7 +1,9 @@
 """Dense SIFT is what VLFeat computes, what its definitions say, and what symmetry asks for."""
 
+import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,3 +243,11 @@ def test_importing_is_cheap():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_change_of_lanes_reaches_the_cache():
+    """numba looks for changes in the file of the compiled function only, and would go on with the old code."""
+    from resight.features.dense_sift import kernels
+
+    digest = hashlib.sha256(Path(kernels.__file__).with_name("lanes.py").read_bytes()).hexdigest()
+    assert digest[: len(kernels.LANES)] == kernels.LANES and len(kernels.LANES) == 12
