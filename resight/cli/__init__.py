@@ -17,6 +17,8 @@ from resight.errors import InputError, WorkError, unknown
 
 EPILOGUE = "Documentation and examples: docs/ and README.md of the project."
 
+CONFIG = "TOML or YAML file with a table per command (train classify: its options alone, also JSON); flags win."
+
 COMMANDS = {
     "index": ("resight.cli.index:index", "Describe images and add them to a collection."),
     "search": ("resight.cli.search:search", "Find the images that look like a query."),
@@ -31,6 +33,11 @@ COMMANDS = {
     "concat": ("resight.cli.convert:concat", "Put the rows of tables with the same features together."),
     "map-folder": ("resight.cli.convert:map_folder", "Write a CSV of the images in class folders."),
     "group-folder": ("resight.cli.convert:group_folder", "Deal the images of a folder into folders of a few."),
+    "train": ("resight.cli.train:app", "Train a classifier: RGB, dense SIFT or both; images or sequences."),
+    "test": ("resight.cli.test:test", "Measure a trained classifier: accuracy, per class, calibration, confusion."),
+    "classify": ("resight.cli.classify:classify", "Name what is in images, with a trained classifier."),
+    "svm": ("resight.cli.svm:svm", "Fit support vector machines on the features of a trained classifier."),
+    "export": ("resight.cli.export:export", "Write a trained classifier as an ONNX file."),
     "info": ("resight.cli.upkeep:info", "What is in a collection."),
     "sync": ("resight.cli.upkeep:sync", "Bring a collection up to date with its folders."),
     "remove": ("resight.cli.upkeep:remove", "Take images out of a collection (the files stay)."),
@@ -56,9 +63,11 @@ def make_app() -> App:
     @app.meta.default
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-        config: Annotated[Path | None, Parameter(help="TOML or YAML file with a table per command; flags win.")] = None,
+        config: Annotated[Path | None, Parameter(help=CONFIG)] = None,
     ) -> int:
-        if config is not None:
+        if config is not None and tokens[:2] == ("train", "classify"):
+            tokens = (*tokens, "--config", str(config))  # a file of its options alone, as in the folder of a run
+        elif config is not None:
             app.config = (_config(config),)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         return int(command(*bound.args, **bound.kwargs) or 0)

@@ -1,5 +1,7 @@
 """Reads, lists and resizes images: (H, W, 3) uint8 RGB from anything that holds one."""
 
+from resight.images.clips import clip_length, map_clip, read_clip
+from resight.images.examples import Example, Examples, read_examples
 from resight.images.frame import Frame, fit_frame
 from resight.images.labels import read_labels
 from resight.images.listing import SUFFIXES, Listing, count_images, list_images
@@ -14,12 +16,15 @@ __all__ = [
     "MAX_PIXELS",
     "PROTOCOLS",
     "SUFFIXES",
+    "Example",
+    "Examples",
     "Frame",
     "ImageLike",
     "Listing",
     "Query",
     "Setting",
     "Truth",
+    "clip_length",
     "count_images",
     "crop_box",
     "decode_image",
@@ -27,7 +32,10 @@ __all__ = [
     "fit_frame",
     "image_notes",
     "list_images",
+    "map_clip",
     "read_bytes",
+    "read_clip",
+    "read_examples",
     "read_image",
     "read_labels",
     "read_truth",

@@ -1,0 +1,41 @@
+"""`resight export`: a training run as one ONNX file."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+
+from resight.cli.destinations import check_file
+from resight.cli.progress import duration
+from resight.show.text import visible
+
+
+def export(run: Path, /, *, onnx: Path, json: bool = False) -> int:
+    """Write a run as an ONNX file, after checking that its probabilities are those of the run.
+
+    The file takes uint8 RGB pixels, fitted as in training, in batches of any size, and gives logits and probabilities;
+    dense SIFT is computed inside. Its metadata name the classes, the size and how images are fitted.
+
+    Parameters
+    ----------
+    run
+        Folder of a training run.
+    onnx
+        The file, ending in .onnx; an older one is replaced.
+    json
+        Print what was written as JSON.
+    """
+    from resight.train.export import export_onnx
+    from resight.train.runs import Run
+
+    trained = Run.open(run, "cpu")
+    check_file(onnx)
+    report = export_onnx(trained, onnx)
+    if json:
+        print(json_module.dumps(report.as_dict(), indent=1))
+        return 0
+    print(f"{visible(str(report))}, in {duration(report.seconds)}")
+    for name, takes in report.inputs.items():
+        print(f"  input   {name}: {takes}")
+    print(f"  output  logits, probabilities: ('batch', {report.classes}) float32")
+    return 0

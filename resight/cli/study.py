@@ -1,0 +1,109 @@
+"""`resight train study`: rows of training runs side by side, over several seeds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resight.train.history import EpochLine
+    from resight.train.study import Cell
+    from resight.train.study_config import Study
+
+SECONDS_BETWEEN_EPOCHS = 20.0
+
+
+def study(config: Path, /, *, out: Path | None = None, device: str = "auto") -> int:
+    """Train and test every row of a file with every seed, and write one table: mean and standard deviation.
+
+    Run it again to go on after an interruption, or after a change of the file or the images: what is finished and
+    unchanged is not trained twice. Everything in the file is checked before the first run begins.
+
+    Parameters
+    ----------
+    config
+        TOML, YAML or JSON file, see examples/study.yaml; paths in it are relative to its folder.
+    out
+        Folder of runs and tables, instead of the file's own.
+    device
+        auto, cpu, cuda or mps.
+    """
+    from resight.cli.destinations import check_folder
+    from resight.cli.train import show_progress
+    from resight.show.text import visible
+    from resight.train.study import run_study
+    from resight.train.study_config import read_study
+
+    plan = read_study(config, out)
+    check_folder(Path(plan.out))
+    runs = len(plan.rows) * len(plan.seeds)
+    print(f"{len(plan.rows)} rows x {len(plan.seeds)} seeds, in {visible(plan.out)}", flush=True)
+    cells: list[Cell] = []
+    for cell in run_study(
+        plan,
+        device=device,
+        announce=lambda text: print(f"{len(cells) + 1} of {runs}  {visible(text)}", flush=True),
+        report=_Epochs().show,
+        progress=show_progress,
+    ):
+        cells.append(cell)
+        print(f"{len(cells)} of {runs}  {visible(str(cell))}{' (as before)' if cell.reused else ''}", flush=True)
+    return _finish(plan, cells)
+
+
+class _Epochs:
+    """Prints an epoch now and then: a study has thousands."""
+
+    def __init__(self) -> None:
+        self._printed = time.monotonic()
+
+    def show(self, line: EpochLine) -> None:
+        """Prints an epoch, or not."""
+        from resight.cli.train import epoch_line
+
+        now = time.monotonic()
+        if now - self._printed >= SECONDS_BETWEEN_EPOCHS:
+            self._printed = now
+            print(f"  {epoch_line(line)}", flush=True)
+
+
+def _finish(plan: Study, cells: list[Cell]) -> int:
+    from resight.show import write_atomic
+    from resight.show.text import visible
+    from resight.train.runs import Run
+    from resight.train.study_table import NOTE, table_csv, table_lines, table_markdown, table_text
+    from resight.train.study_times import times_per_image
+
+    first = {cell.row: cell for cell in reversed(cells)}
+    pictures = {row: cell for row, cell in first.items() if not dict(plan.rows)[row].sequences}
+    times = times_per_image({row: Run.open(cell.folder) for row, cell in pictures.items()})
+    lines = table_lines(cells, times)
+    out = Path(plan.out)
+    page, sheet = out / f"{plan.name}.md", out / f"{plan.name}.csv"
+    write_atomic(sheet, table_csv(cells).encode("utf-8", "backslashreplace"))
+    write_atomic(page, visible_lines(table_markdown(lines, _facts(plan, cells))))
+    print()
+    print(visible_lines(table_text(lines)))
+    print()
+    print(NOTE)
+    print(f"wrote {visible(str(page))} and {visible(str(sheet))}; each run is in {visible(str(out / 'runs'))}")
+    return 0
+
+
+def visible_lines(text: str) -> str:
+    """The text with no hidden character but its line ends."""
+    from resight.show.text import visible
+
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
+def _facts(plan: Study, cells: list[Cell]) -> list[str]:
+    shares = [f"{count} {what} images a class" for count, what in
+              ((plan.train_images, "training"), (plan.test_images, "test")) if count]  # fmt: skip
+    tested = sorted({cell.tested for cell in cells})
+    return [
+        f"Data: {Path(plan.data).name}{', ' + ' and '.join(shares) if shares else ''}; "
+        f"{' or '.join(f'{count:,}' for count in tested)} images tested.",
+        f"Seeds: {', '.join(map(str, plan.seeds))}. Each run's options and scores: its folder.",
+    ]

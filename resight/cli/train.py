@@ -1,0 +1,246 @@
+"""`resight train classify`: a classifier of images or sequences, from a folder to a run on disk."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json as json_module
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import Field, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+from cyclopts import App, Group, Parameter
+
+from resight.cli.destinations import check_folder
+from resight.cli.progress import duration, progress
+from resight.show.text import visible
+from resight.train.options import TrainOptions
+
+if TYPE_CHECKING:
+    from resight.train.folds import FoldedRuns
+    from resight.train.history import EpochLine
+    from resight.train.runs import Run
+
+SECONDS_BETWEEN_EPOCHS = 2.0
+SECONDS_BETWEEN_LINES = 60.0
+TOPICS = {
+    "Network": "input backbone weights sift_backbone sift_weights sift stem size dropout",
+    "Images": "fit mask augment balance validation test seed",
+    "Learning": "tune epochs batch lr optimiser weight_decay schedule warmup decay_every decay "
+    "label_smoothing ema early_stop",
+    "Sequences": "sequences frames head motion",
+    "Machine": "device precision workers devices nodes",
+}  # fmt: skip
+
+app = App(name="train", help="Train a classifier.")
+
+
+def classify(
+    data: Path,
+    /,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    preset: str | None = None,
+    config: Path | None = None,
+    folds: int = 0,
+    resume: bool = False,
+    json: bool = False,
+    **options: Any,
+) -> int:
+    """Train a classifier of images or sequences, and keep it in a folder.
+
+    The defaults fine-tune a small network, which takes minutes on a CPU; --tune head is faster and often as good. Run
+    the same command with --resume to go on after an interruption.
+
+    Parameters
+    ----------
+    data
+        A folder with a folder for each class; one with train, val, test of such folders; or a CSV with path, label and
+        perhaps split and group.
+    out
+        Folder of the run, which must not exist yet.
+    preset
+        deepsky: the options of sift-cnn-all-sky-images.
+    config
+        File of options, .yaml, .toml or .json; flags win. The options.yaml of a run is one.
+    folds
+        Train this many times, each time validated on another part of the data.
+    resume
+        Go on with the run in --out, if there is one.
+    json
+        Print the record of the run as JSON, and nothing else.
+    """
+    from resight.train.classifier import rank, train_classifier
+
+    chosen = _options(config, preset, {name: value for name, value in options.items() if value is not None})
+    first = rank(chosen) == 0
+    if first:
+        check_folder(out)
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    quiet = json or not first
+    printer = _Printer()
+    try:
+        made = train_classifier(
+            data, out, chosen, folds=folds, resume=resume, progress=None if quiet else show_progress,
+            report=None if quiet else printer.epoch, tell=None if quiet else printer.line,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if first:
+            print(f"resight: {printer.interrupted()}", file=sys.stderr, flush=True)
+            return 130
+        return 0  # anything else would have Lightning kill the first process before it has spoken
+    if json and first:
+        runs = made.runs if hasattr(made, "runs") else (made,)
+        records = [{"folder": str(run.folder), **run.record} for run in runs]
+        print(json_module.dumps(records if folds else records[0], indent=1))
+    elif first:
+        _print_end(made, data)
+    return 0
+
+
+def epoch_line(line: EpochLine) -> str:
+    """One epoch in a line of a terminal."""
+    width = len(str(line.epochs))
+    val = ""
+    if line.val == line.val:
+        best = "best" if line.best_epoch == line.epoch else f"best {line.best:.3f}, epoch {line.best_epoch}"
+        val = f"  val {line.val:.3f} ({best})"
+    left = f", {duration(line.left)} left" if line.epoch < line.epochs else ""
+    return (
+        f"epoch {line.epoch:>{width}}/{line.epochs}  loss {line.loss:.3f}  train {line.train:.3f}{val}  "
+        f"lr {line.lr:.1e}  {duration(line.seconds)}, {line.images_per_second:,.0f} images/s{left}"
+    )
+
+
+class _Printer:
+    """Prints epochs as they end; of those that take a moment only, some."""
+
+    def __init__(self) -> None:
+        self.last: EpochLine | None = None
+        self._printed = -SECONDS_BETWEEN_EPOCHS
+
+    def line(self, text: str) -> None:
+        """Prints a line."""
+        print(visible(text), flush=True)
+
+    def epoch(self, line: EpochLine) -> None:
+        """Prints an epoch, or not."""
+        self.last = line
+        now = time.monotonic()
+        if now - self._printed >= SECONDS_BETWEEN_EPOCHS or line.epoch in (1, line.epochs):
+            self._printed = now
+            print(epoch_line(line), flush=True)
+
+    def interrupted(self) -> str:
+        """What is said after Ctrl-C."""
+        kept = f"{self.last.epoch} of {self.last.epochs} epochs" if self.last else "epochs that have ended"
+        return f"interrupted; {kept} are kept: run the same command with --resume to go on"
+
+
+def _options(config: Path | None, preset: str | None, given: dict[str, Any]) -> TrainOptions:
+    from resight.train.options import make_options
+    from resight.train.run_files import read_options
+
+    return make_options(preset, **given) if config is None else read_options(config, preset, **given)
+
+
+def show_progress(verb: str, total: int, unit: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """Reading is shown as elsewhere; epochs come and go, so that their lines stay together."""
+    return _epoch(verb, total) if verb.startswith("epoch") else progress(verb, total, unit)
+
+
+@contextmanager
+def _epoch(verb: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    if not sys.stderr.isatty():
+        yield _rare_lines(verb, total)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=total)
+        yield lambda done, failed: bar.update(task, completed=done)
+
+
+def _rare_lines(verb: str, total: int) -> Callable[[int, int], None]:
+    start = last = time.monotonic()
+
+    def show(done: int, failed: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES and done < total:
+            last = now
+            left = duration((total - done) * (now - start) / done)
+            print(f"{verb}: step {done:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _print_end(made: Run | FoldedRuns, data: Path) -> None:
+    from resight.train.folds import FoldedRuns
+
+    if isinstance(made, FoldedRuns):
+        for number, (run, accuracy) in enumerate(zip(made.runs, made.accuracies, strict=True), 1):
+            print(f"fold {number}: validation accuracy {accuracy:.3f}  {visible(str(run.folder))}")
+        print(f"{made} (after the last epoch of each; folds.json has them all)")
+        return
+    best, record = made.record["best"], made.record
+    if best["val_accuracy"] is not None:
+        print(f"best: validation accuracy {best['val_accuracy']:.3f} in epoch {best['epoch']} of {record['epochs']}; "
+              f"{duration(record['seconds'])} in all")  # fmt: skip
+    else:
+        print(f"{record['epochs']} epochs without validation; {duration(record['seconds'])} in all")
+    folder, source = visible(shlex.quote(str(made.folder))), visible(shlex.quote(str(data)))
+    print(f"run: {visible(str(made.folder))} (curves.png, metrics.csv, model.safetensors ...)")
+    print(f"next: resight test {folder} {source}")
+
+
+def _flags() -> list[inspect.Parameter]:
+    """A flag for each training option, with its own words as help; not given is None."""
+    known = {one.name: one for one in fields(TrainOptions)}
+    words, hints = _words(), get_type_hints(TrainOptions)
+    found = []
+    for place, (topic, names) in enumerate(TOPICS.items()):
+        group = Group(topic, sort_key=place + 1)
+        for name in names.split():
+            text = words[name] + _default(known.pop(name))
+            kind = Annotated[hints[name] | None, Parameter(help=text, group=group)]  # type: ignore[valid-type]
+            found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
+    if known:
+        raise TypeError(f"options without a topic: {', '.join(known)}")
+    return found
+
+
+def _words() -> dict[str, str]:
+    """The text below each option in its class."""
+    body = ast.parse(inspect.getsource(TrainOptions)).body[0].body  # type: ignore[attr-defined]
+    pairs = pairwise(body)
+    return {
+        one.target.id: " ".join(str(after.value.value).split())
+        for one, after in pairs
+        if isinstance(one, ast.AnnAssign) and isinstance(after, ast.Expr)  # its docstring comes next
+        and isinstance(one.target, ast.Name) and isinstance(after.value, ast.Constant)
+    }  # fmt: skip
+
+
+def _default(option: Field[Any]) -> str:
+    return "" if option.default is None or option.default is False else f" [default: {option.default}]"
+
+
+def _with_flags(command: Callable[..., int]) -> Callable[..., int]:
+    own = [one for one in inspect.signature(command).parameters.values() if one.kind is not one.VAR_KEYWORD]
+    command.__signature__ = inspect.Signature([*own, *_flags()])  # type: ignore[attr-defined]
+    return command
+
+
+app.command(_with_flags(classify), name="classify", help=None)
+app.command("resight.cli.study:study", name="study", help="Rows of trainings side by side, over several seeds.")

@@ -1,0 +1,366 @@
+"""Training by Lightning: what a step does, what an epoch leaves behind, and how it all stops."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning.pytorch as lightning
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from resight.errors import InputError, WorkError
+from resight.features.pipeline import cores
+from resight.images.examples import Examples
+from resight.measure.watching import Watch, unwatched
+from resight.train.checkpoints import Curves, EpochEnd, Report, WholeFiles
+from resight.train.data import Batch, Batches, Look, Order, Stock, balance_weights, make_loader, unwrap
+from resight.train.history import Epoch, History
+from resight.train.options import TrainOptions
+from resight.train.run_files import LAST, TENSORBOARD
+from resight.train.schedules import rate_factor
+from resight.train.splits import Split
+
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+MOMENTUM = 0.9
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learned from and validated on.
+
+    train, val:         batches by key; val None without validation
+    train_places, val_places: places in the data
+    chances:            of each training place to be drawn; None: each once an epoch
+    class_weights:      (C,) of the loss; None: all 1
+    light:              batches cost nothing to make: no processes are started for it
+    """
+
+    train: Batches
+    val: Batches | None
+    train_places: tuple[int, ...]
+    val_places: tuple[int, ...]
+    chances: tuple[float, ...] | None = None
+    class_weights: tuple[float, ...] | None = None
+    light: bool = False
+
+    @classmethod
+    def make(
+        cls, split: Split, examples: Examples, options: TrainOptions, stock: Stock, looks: tuple[Look, Look], *,
+        light: bool,
+    ) -> Material:  # fmt: skip
+        """What can be read of a split; looks: what training and what validation see of an image.
+
+        Classes are balanced by the training images alone.
+        """
+        known = {name: number for number, name in enumerate(examples.classes)}
+        labels = {place: known[str(examples.items[place].label)] for place in (*split.train, *split.val)}
+        train = tuple(place for place in split.train if place in stock.inputs)
+        val = tuple(place for place in split.val if place in stock.inputs)
+        own = [labels[place] for place in train]
+        weights = (
+            balance_weights(own, len(known)) if options.balance != "none" and len(set(own)) == len(known) else None
+        )
+        batches = [Batches(stock.inputs, labels, look, options.seed) for look in looks]
+        return cls(
+            batches[0], batches[1] if val else None, train, val,
+            tuple(weights[one] for one in own) if weights and options.balance == "sampler" else None,
+            tuple(weights) if weights and options.balance == "weights" else None, light,
+        )  # fmt: skip
+
+
+class Training(lightning.LightningModule):
+    """One network under training; what it counts in an epoch becomes an `Epoch` of `history`.
+
+    learned:  the layers that are trained and kept in checkpoints
+    call:     (inputs[, lengths]) -> (B, C) logits, through `learned`
+    """
+
+    def __init__(self, network: nn.Module, options: TrainOptions, material: Material, banked: bool) -> None:
+        super().__init__()
+        self.options, self.banked = options, banked
+        self._lr = 0.0
+        self.learned = nn.ModuleDict(_unfrozen(network)) if banked else network
+        self._network = [network]  # in a list: its frozen layers are no part of this module
+        weights = material.class_weights
+        self.register_buffer("class_weights", torch.tensor(weights) if weights else None, persistent=False)
+        self.steps = 1
+        self.history: tuple[Epoch, ...] = ()
+        self._began, self._loss = time.monotonic(), torch.zeros(())
+        self._sums: dict[str, list[torch.Tensor]] = {"train": [], "val": []}
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """(B, C) logits in float32."""
+        network: Any = self._network[0]
+        call = network.classify if self.banked else network
+        given = (batch.inputs,) if batch.lengths is None else (batch.inputs, batch.lengths)
+        logits: torch.Tensor = call(*given)
+        return logits.float()
+
+    def on_train_epoch_start(self) -> None:
+        """The same random numbers in this epoch whether or not the training was interrupted before it."""
+        number = len(self.history)
+        torch.manual_seed((self.options.seed * 1_000_003 + number) * 1024 + self.global_rank)
+        self._began = time.monotonic()
+        self._sums = {"train": [], "val": []}
+        self._loss = torch.zeros(())
+
+    def training_step(self, batch: Batch | WorkError, index: int) -> torch.Tensor:
+        """The loss of one batch."""
+        self._check_loss(index)
+        batch = unwrap(batch)
+        self._lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        logits = self(batch)
+        weights: Any = self.class_weights
+        loss = nn.functional.cross_entropy(
+            logits, batch.labels, weight=weights, label_smoothing=self.options.label_smoothing
+        )
+        self._loss = loss.detach()
+        self._count("train", self._loss, logits, batch.labels)
+        return loss
+
+    def validation_step(self, batch: Batch | WorkError, index: int) -> None:
+        """Counts one batch of validation images: plain cross-entropy, without smoothing or weights."""
+        batch = unwrap(batch)
+        logits = self(batch)
+        self._count("val", nn.functional.cross_entropy(logits, batch.labels), logits, batch.labels)
+
+    def on_train_epoch_end(self) -> None:
+        """Closes the epoch: one more entry in `history`."""
+        self._check_loss(self.steps)
+        train_loss, train_accuracy, seen = self._totals("train")
+        val_loss, val_accuracy, validated = self._totals("val")
+        if validated and not math.isfinite(val_loss):
+            self._fail(val_loss, "of the validation images")
+        self.history += (
+            Epoch(len(self.history) + 1, train_loss, train_accuracy, val_loss, val_accuracy, self._lr,
+                  time.monotonic() - self._began, seen),
+        )  # fmt: skip
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser, and the learning rate of each step. Biases and normalisations are not decayed."""
+        own = [p for p in self.parameters() if p.requires_grad]
+        decay = float(self.options.weight_decay or 0.0)
+        groups = [
+            {"params": [p for p in own if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        rate = float(self.options.lr or 0.0)
+        optimiser: torch.optim.Optimizer
+        if self.options.optimiser == "sgd":
+            optimiser = torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM)
+        else:
+            optimiser = torch.optim.AdamW(groups, lr=rate)
+        options, steps = self.options, self.steps
+        schedule = LambdaLR(optimiser, lambda step: rate_factor(step, steps, options))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The history goes with the weights: after a kill both are of the same epoch."""
+        checkpoint["history"] = [one.as_dict() for one in self.history]
+
+    def _count(self, part: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        right = (logits.detach().argmax(1) == labels).sum()
+        self._sums[part].append(
+            torch.stack([loss.detach() * len(labels), right.float(), right.new_tensor(len(labels)).float()])
+        )
+
+    def _totals(self, part: str) -> tuple[float, float, int]:
+        """Mean loss, share of right answers, and number of images, over all processes; NaN if there were none."""
+        rows = self._sums[part]
+        if not rows:
+            return math.nan, math.nan, 0
+        # Added up in float64 where the device has it: a sum must not depend on how many batches there are.
+        kind = torch.float32 if self.device.type == "mps" else torch.float64
+        total: Any = self.trainer.strategy.reduce(torch.stack(rows).to(kind).sum(0), reduce_op="sum")
+        loss, right, seen = (float(value) for value in total)
+        return loss / seen, right / seen, round(seen)
+
+    def _check_loss(self, step: int) -> None:
+        """Looks at the loss of the step before, which a GPU has done by now. Raises WorkError if it is not finite."""
+        bad = not bool(torch.isfinite(self._loss))
+        if self.trainer.world_size > 1:
+            bad = self.trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if bad:
+            self._fail(float(self._loss), f"in step {step}")
+
+    def _fail(self, loss: float, where: str) -> NoReturn:
+        """All processes get here together; the first one tells."""
+        if self.global_rank > 0:
+            raise SystemExit(0)
+        raise WorkError(
+            f"the loss {where} of epoch {len(self.history) + 1} is {loss}, at a learning rate of {self._lr:.1e}: lower "
+            "--lr, lengthen --warmup, or use --precision float32; what came before is in the run folder"
+        )
+
+
+class Loaders(lightning.LightningDataModule):
+    """The loaders of this process, made once it knows which one it is."""
+
+    def __init__(self, material: Material, options: TrainOptions, epoch: int) -> None:
+        super().__init__()
+        self.material, self.options, self.epoch = material, options, epoch
+
+    def train_dataloader(self) -> DataLoader[Batch | WorkError]:
+        """Shuffled anew in each epoch."""
+        material = self.material
+        order = self._order(material.train_places, self.options.seed, material.chances)
+        return self._loader(material.train, order)
+
+    def val_dataloader(self) -> DataLoader[Batch | WorkError] | list[Any]:
+        """In order, each once."""
+        material = self.material
+        return self._loader(material.val, self._order(material.val_places, None, None)) if material.val else []
+
+    def _order(self, places: tuple[int, ...], seed: int | None, chances: tuple[float, ...] | None) -> Order:
+        trainer: Any = self.trainer
+        order = Order(places, self.options.batch, seed=seed, weights=chances, rank=trainer.global_rank,
+                      world=trainer.world_size)  # fmt: skip
+        order.set_epoch(self.epoch)  # Lightning asks for the first batch before it tells the epoch
+        return order
+
+    def _loader(self, batches: Batches, order: Order) -> DataLoader[Batch | WorkError]:
+        trainer: Any = self.trainer
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        workers = self.options.workers
+        if workers is None:
+            workers = 0 if self.material.light else min(MOST_WORKERS, cores() // 2 if on_cpu else cores())
+        return make_loader(batches, order, workers, pin=not on_cpu)
+
+
+def train_network(
+    network: nn.Module, options: TrainOptions, material: Material, folder: Path, *, banked: bool,
+    history: History, report: Report | None = None, watch: Watch = unwatched,
+) -> History:  # fmt: skip
+    """Train the network, in place, from the last checkpoint of the run folder if there is one.
+
+    options: all filled in; banked: `material` is of features, only `network.classify` is trained
+    history: of that checkpoint; report: called with each epoch's end; watch: shows how far an epoch is
+    ->       all epochs; the network has the weights of the last one
+
+    Raises WorkError if the loss is no number any more, KeyboardInterrupt for Ctrl-C (the folder is then as the last
+    epoch left it).
+    """
+    training = Training(network, options, material, banked)
+    training.history = history.epochs
+    training.steps = -(-len(material.train_places) // options.batch)
+    end = EpochEnd(folder, options, report, watch)
+    with _quiet(), _settings_kept(), _told(end):
+        trainer = _make_trainer(options, folder, len(history), end)
+        if banked:
+            torch.set_num_threads(1)  # one small layer: dividing it costs more than it saves
+        training.train()
+        trainer.fit(
+            training, datamodule=Loaders(material, options, len(history)), weights_only=True,
+            ckpt_path=str(folder / LAST) if len(history) else None,
+        )  # fmt: skip
+    return History(training.history)
+
+
+def _make_trainer(options: TrainOptions, folder: Path, after: int, end: EpochEnd) -> lightning.Trainer:
+    from lightning.pytorch.callbacks import EMAWeightAveraging
+
+    from resight.models.backbone import choose_device
+
+    device = choose_device(options.device)
+    if options.precision == "float16" and device.type == "cpu":
+        raise InputError("precision float16 needs a GPU: use bfloat16 or float32 on a CPU")
+    several = options.devices * options.nodes > 1
+    callbacks: list[Any] = [end]
+    if options.ema:
+        callbacks.insert(0, EMAWeightAveraging(decay=options.ema))
+    return lightning.Trainer(
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=[device.index] if device.index is not None and not several else options.devices,
+        num_nodes=options.nodes,
+        strategy=("ddp_find_unused_parameters_true" if options.sequences else "ddp") if several else "auto",
+        precision=PRECISIONS[options.precision],  # type: ignore[arg-type]
+        max_epochs=options.epochs, callbacks=callbacks, plugins=[WholeFiles()],
+        logger=Curves(folder, name="", version=TENSORBOARD, default_hp_metric=False, purge_step=after + 1),
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        use_distributed_sampler=False, log_every_n_steps=10**9,
+        benchmark=device.type == "cuda",
+    )  # fmt: skip
+
+
+def _unfrozen(network: nn.Module) -> dict[str, nn.Module]:
+    """The direct parts of a network that are trained, or have nothing to train (dropout)."""
+    found = {}
+    for name, part in network.named_children():
+        own = list(part.parameters())
+        if not own or any(one.requires_grad for one in own):
+            found[name] = part
+    return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's banners, tips and warnings are not for those who use this."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
+
+
+@contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Random numbers and threads are as before; and Ctrl-C, which Lightning leaves switched off behind it."""
+    threads, before = torch.get_num_threads(), signal.getsignal(signal.SIGINT)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _told(end: EpochEnd) -> Iterator[None]:
+    """What ends a training early, in our own words."""
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    try:
+        yield
+    except (InputError, WorkError):
+        raise
+    except BaseException as error:
+        if isinstance(end.stopped_by, KeyboardInterrupt):  # Lightning makes a SystemExit of it, workers a RuntimeError
+            _stop_watching()
+            raise KeyboardInterrupt from error
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, MisconfigurationException):
+            raise InputError(f"this cannot be trained here: {first}") from error
+        if isinstance(error, torch.OutOfMemoryError):
+            raise WorkError("not enough memory on the device: lower --batch or --size, or use --precision bfloat16; "
+                            "--resume goes on from the last epoch, with the same options only") from error  # fmt: skip
+        if isinstance(error, RuntimeError) and "DataLoader worker" in first:
+            raise WorkError(f"a process that reads images has ended ({first}), often for want of memory: use fewer "
+                            "--workers; --resume goes on from the last epoch") from error  # fmt: skip
+        raise
+
+
+def _stop_watching() -> None:
+    """Lightning watches the processes it began, and kills this one too when one of them ends; but now all shall."""
+    for thread in threading.enumerate():
+        if thread.name == "child-process-observer":
+            vars(thread)["_child_processes"] = []

@@ -1,0 +1,158 @@
+"""How a picture moves from frame to frame, by region, without anything learned.
+
+The mean of a frame's features says what is there, not where, so it cannot tell a camera that pans left from one that
+pans right. Here each frame becomes a small map of its edges, and neighbouring maps are compared under displacements:
+the correlation layer of FlowNet (Dosovitskiy 2015, eq. 1), summed over the 3 x 3 regions of the image so that panning,
+zooming and turning look different; of each region's correlation the peak is kept, as MotionSqueeze does (Kwon 2020).
+Edges and not a network's maps: they follow a motion as well as those of a trained network and better than those of an
+untrained one, and are the same for every backbone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from resight.errors import InputError
+
+REGIONS = 3  # a side
+REACH = 4  # cells to each side that a displacement may have
+GRIDS = (27, 12)  # cells a side of the maps: precise for slow motion, far-reaching for fast
+DETAIL = 3  # pixels to a cell's side, of which the edges are taken
+QUIET = 5e-4  # of full scale: where edges are weaker than this, there is nothing to follow
+OVERLAP = 0.3  # of a region that must be inside the image after a displacement
+CHANNELS = len(GRIDS) * REGIONS**2 * 3
+LUMA = (0.299, 0.587, 0.114)
+
+
+def motion(frames: Tensor, lengths: Tensor) -> Tensor:
+    """The motion that leads to each frame, coarse and fine, in each region of the image.
+
+    frames:  (B, T, 3, H, W)  uint8; those behind a sequence's length do not count
+    lengths: (B,)             frames of each sequence
+    ->       (B, T, 54)       float32: for both GRIDS, for the 3 x 3 regions row by row: x, y, likeness.
+             x, y: where the region's content went, right and down, from -1 to 1 = REACH cells of the grid (at 27 cells
+             15 % of the side, at 12 a third); likeness: 0 to 1, the cosine there between the two frames' edges.
+
+    The first frame has the motion that leads to the second. Alone, or behind its length, a frame has zeros.
+    No gradient passes. Raises InputError for other shapes.
+    """
+    if frames.ndim != 5 or frames.shape[2] != 3 or frames.dtype != torch.uint8:
+        raise InputError(f"frames must be (B, T, 3, H, W) uint8, got {tuple(frames.shape)} {frames.dtype}")
+    batch, count = frames.shape[:2]
+    if count == 1:
+        return torch.zeros(batch, 1, CHANNELS, device=frames.device)
+    with torch.no_grad(), torch.autocast(frames.device.type, enabled=False):
+        lit = grey(frames.flatten(0, 1))
+        found = torch.cat([_between(edges(lit, side), batch) for side in GRIDS], 2)
+        there = torch.arange(1, count, device=frames.device) < lengths[:, None]
+        found = found * there[..., None]
+        return torch.cat([found[:, :1], found], 1)
+
+
+def _between(maps: Tensor, batch: int) -> Tensor:
+    """Edges of the frames of B sequences, (B T, 4, g, g) -> (B, T - 1, 27)."""
+    each = maps.reshape(batch, -1, *maps.shape[1:])
+    found = peaks(correlate(each[:, :-1].flatten(0, 1), each[:, 1:].flatten(0, 1)))
+    return found.reshape(batch, each.shape[1] - 1, -1)
+
+
+def grey(images: Tensor) -> Tensor:
+    """(B, 3, H, W) uint8 -> (B, 81, 81) float32, the luma from 0 to 1, no larger than the finest grid needs."""
+    weights = torch.tensor(LUMA, device=images.device) / 255
+    luma = (weights @ images.flatten(2).float()).reshape(-1, *images.shape[2:])
+    return scale(luma, DETAIL * GRIDS[0])
+
+
+def edges(lit: Tensor, side: int) -> Tensor:
+    """Edges by the side to which it gets brighter, in cells.
+
+    lit: (B, h, w) from 0 to 1
+    ->   (B, 4, side, side): right, left, down, up; of length 1 in each cell, shorter where there is little
+
+    Each cell takes from its neighbours too, with triangular weights, so that a peak of the correlation is smooth.
+    """
+    wide = functional.pad(scale(lit, DETAIL * side), (1, 1, 1, 1), mode="replicate")
+    x, y = wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2], wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]
+    strength = scale(torch.stack([x, -x, y, -y], 1).clamp(min=0), side)
+    return strength / (strength.square().sum(1, keepdim=True).sqrt() + QUIET)
+
+
+def scale(maps: Tensor, side: int) -> Tensor:
+    """(..., h, w) -> (..., side, side) by triangular weights: the bilinear rule, with an area where it gets smaller."""
+    if tuple(maps.shape[-2:]) == (side, side):
+        return maps
+    rows, columns = (_triangles(length, side).to(maps) for length in maps.shape[-2:])
+    return rows @ maps @ columns.T
+
+
+def correlate(one: Tensor, other: Tensor) -> Tensor:
+    """Mean likeness of two maps under each displacement, for each region.
+
+    one, other: (B, K, g, g)        of length 1 or less along K, g divisible by 3
+    ->          (B, 3, 3, 9, 9)     region's row and column; displacement down and right, from -REACH to REACH
+
+    c[d] = mean of one[p] . other[p + d] over the p with p or p + d in the region and both in the map: what was in the
+    region, and what is in it now. So a map and itself have a peak at exactly 0, and exchanging the two turns the
+    displacements around. -1 where that are fewer than OVERLAP of twice the region's cells.
+    """
+    cells = one.shape[-1] // REGIONS
+    sums = _likeness(one, other) + _likeness(other, one).flip(-1, -2)
+    here = _likeness(torch.ones_like(one[:1, :1]), torch.ones_like(one[:1, :1]))
+    counts = here + here.flip(-1, -2)
+    return torch.where(counts >= 2 * OVERLAP * cells**2, sums / counts.clamp(min=1), sums.new_tensor(-1.0))
+
+
+def _likeness(one: Tensor, other: Tensor) -> Tensor:
+    """(B, 3, 3, 9, 9) sums of one[p] . other[p + d] over the p of each region."""
+    side, span = one.shape[-1], 2 * REACH + 1
+    padded = functional.pad(other, (REACH,) * 4)
+    found = [
+        _by_region((one * padded[..., down : down + side, right : right + side]).sum(1))
+        for down in range(span)
+        for right in range(span)
+    ]
+    return torch.stack(found, -1).reshape(-1, REGIONS, REGIONS, span, span)
+
+
+def peaks(correlation: Tensor) -> Tensor:
+    """Where each region's correlation is greatest, and how great.
+
+    correlation: (..., 9, 9)   by displacement down and right
+    ->           (..., 3)      x, y in units of REACH, -1 to 1, and the value
+
+    Between the cells by the parabola through the peak and its two neighbours on each axis. A peak of 0 has x = y = 0.
+    """
+    span = 2 * REACH + 1
+    # A hair for staying: where nothing can be followed, all displacements are equal, and the first would win.
+    stay = torch.zeros(span, span, device=correlation.device)
+    stay[REACH, REACH] = 1e-6
+    flat = (correlation + stay).flatten(-2)
+    value, place = flat.max(-1)
+    down, right = place // span, place % span
+    found = []
+    for along, step in ((right, 1), (down, span)):
+        inner = (along > 0) & (along < span - 1)
+        near = torch.stack([flat.gather(-1, (place + way * step).clamp(0, span**2 - 1)[..., None])[..., 0]
+                            for way in (-1, 1)])  # fmt: skip
+        bend = 2 * value - near.sum(0)
+        inner = inner & (near.amin(0) >= 0) & (bend > 1e-6)
+        part = torch.where(inner, (near[1] - near[0]) / (2 * bend.clamp(min=1e-6)), torch.zeros_like(value))
+        found.append((along - REACH + part) / REACH)
+    return torch.stack([*found, value.clamp(min=0)], -1)
+
+
+def _by_region(values: Tensor) -> Tensor:
+    """(B, g, g) -> (B, 3, 3) sums."""
+    cells = values.shape[-1] // REGIONS
+    return values.reshape(-1, REGIONS, cells, REGIONS, cells).sum((2, 4))
+
+
+def _triangles(length: int, side: int) -> Tensor:
+    """(side, length) weights of the pixels for each cell; every row sums to 1."""
+    step = length / side
+    centres = (torch.arange(side) + 0.5) * step
+    away = (torch.arange(length) + 0.5 - centres[:, None]).abs()
+    weights = (1 - away / max(step, 1.0)).clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)

@@ -1,0 +1,216 @@
+"""Which images a run is tested on: its own parts, the data's, all of them; leaks and labels that it does not know."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import pytest
+from made_runs import colour_images, make_run
+from PIL import Image
+
+from resight.errors import InputError
+from resight.images.examples import read_examples
+from resight.train.held_out import held_out, learn_and_test, trained_parts
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that has held a third of its data back for testing, and its data, in a folder of their own."""
+    root = tmp_path_factory.mktemp("run")
+    return make_run(root / "run", colour_images(root / "data"), test=0.34, validation=0.17)
+
+
+def names(chosen):
+    return sorted(f"{item.label}/{item.path.name}" for item in chosen.items)
+
+
+def parts_of(run):
+    rows = csv.DictReader(run.split_file.open())
+    found = {part: [] for part in ("train", "val", "test")}
+    for row in rows:
+        found[row["part"]].append("/".join(row["path"].split("/")[-2:]))
+    return {part: sorted(members) for part, members in found.items()}
+
+
+def write_rows(file, rows, columns=("path", "label")):
+    with file.open("w", newline="") as out:
+        csv.writer(out).writerows([columns, *rows])
+    return file
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+@pytest.mark.parametrize("given", [True, False])
+def test_data_of_the_run_has_the_parts_of_the_run(run, part, given):
+    data = run.record["data"]["source"]
+    found = held_out(run, data if given else None, part=part)
+    assert names(found) == parts_of(run)[part]
+    assert found.source == data
+    assert (found.part, found.left_out) == (part, {})
+    told = "this is no test" in " ".join(found.notes)
+    assert told == (part == "train")
+
+
+def test_the_parts_together_are_all(run):
+    members = [name for part in ("train", "val", "test") for name in names(held_out(run, part=part))]
+    assert len(set(members)) == len(members) == 18
+    assert set(trained_parts(run).values()) == {"train", "val", "test"}
+    whole = held_out(run, part="all", allow_leak=True)
+    assert names(whole) == sorted(members)
+    assert any("were trained on" in note for note in whole.notes)
+
+
+def test_moved_data_is_known_by_its_digest(run, tmp_path):
+    shutil.copytree(run.record["data"]["source"], tmp_path / "elsewhere")
+    assert names(held_out(run, tmp_path / "elsewhere")) == parts_of(run)["test"]
+
+
+def test_a_list_of_the_runs_own_images_has_its_parts_too(run, tmp_path):
+    items = read_examples(run.record["data"]["source"]).items[::2]
+    listed = write_rows(tmp_path / "some.csv", [(item.path, item.label) for item in items])
+    found = held_out(run, listed)
+    half = {f"{item.label}/{item.path.name}" for item in items}
+    assert names(found) == sorted(half & set(parts_of(run)["test"]))
+
+
+def test_other_data_without_parts_is_taken_whole(run, tmp_path):
+    found = held_out(run, colour_images(tmp_path / "new", 3, seed=9))
+    assert len(found) == 9
+    assert found.notes == (f"{tmp_path / 'new'} has no parts: all of it is tested",)
+
+
+def test_other_data_with_parts_keeps_them(run, tmp_path):
+    for number, part in enumerate(("train", "test")):
+        colour_images(tmp_path / "new", 2 + number, part=part, seed=20 + number)
+    assert len(held_out(run, tmp_path / "new")) == 9
+    found = held_out(run, tmp_path / "new", part="train")
+    assert len(found) == 6
+    assert found.notes == ()
+    with pytest.raises(InputError, match=r"no val images \(6 train, 9 test\).*one of train, test, all"):
+        held_out(run, tmp_path / "new", part="val")
+
+
+def test_a_run_that_held_nothing_back_says_so(run, tmp_path):
+    plain = make_run(tmp_path / "plain", run.record["data"]["source"], test=0.0)
+    with pytest.raises(InputError, match=r"no test images held back by the run \(15 train, 3 val\)"):
+        held_out(plain, run.record["data"]["source"])
+    with pytest.raises(InputError, match="give other data, or another --part, one of train, val, all"):
+        held_out(plain)
+
+
+def test_training_images_under_another_name_are_refused(run, tmp_path):
+    colour_images(tmp_path / "new", 2, seed=9)
+    trained = held_out(run, part="train").items[0]
+    shutil.copy(trained.path, tmp_path / "new" / trained.label / "copy.png")
+    with pytest.raises(InputError, match=r"1 of its 7 images were trained on, such as .*copy\.png: that is no test"):
+        held_out(run, tmp_path / "new")
+    found = held_out(run, tmp_path / "new", allow_leak=True)
+    assert any("1 of the 7 images were trained on under the same or another name" in note for note in found.notes)
+
+
+def test_copies_in_a_test_part_of_the_data_are_told(run, tmp_path):
+    colour_images(tmp_path / "new", 2, part="test", seed=9)
+    trained = held_out(run, part="train").items[0]
+    shutil.copy(trained.path, tmp_path / "new" / "test" / trained.label / "copy.png")
+    found = held_out(run, tmp_path / "new")
+    assert len(found) == 7
+    assert any("1 of the 7 images were trained on" in note for note in found.notes)
+
+
+def test_a_training_image_named_for_testing_is_refused(run, tmp_path):
+    new = read_examples(colour_images(tmp_path / "new", 1, seed=9)).items
+    trained = held_out(run, part="train").items[0]
+    rows = [(item.path, item.label, "test") for item in (*new, trained)]
+    listed = write_rows(tmp_path / "mixed.csv", rows, ("path", "label", "split"))
+    with pytest.raises(InputError, match="1 of its 4 images were trained on"):
+        held_out(run, listed)
+    assert len(held_out(run, listed, allow_leak=True)) == 4
+
+
+def test_images_that_chose_the_epoch_are_told(run, tmp_path):
+    colour_images(tmp_path / "new", 2, seed=9)
+    validated = held_out(run, part="val").items[0]
+    shutil.copy(validated.path, tmp_path / "new" / validated.label / "copy.png")
+    found = held_out(run, tmp_path / "new")
+    assert any("1 of the 7 images were used to choose the epoch" in note for note in found.notes)
+
+
+def test_labels_never_seen(run, tmp_path):
+    colour_images(tmp_path / "new", 2, seed=9)
+    (tmp_path / "new" / "blue").rename(tmp_path / "new" / "Blue")
+    (tmp_path / "new" / "green").rename(tmp_path / "new" / "violet")
+    with pytest.raises(InputError, match=r"4 of 6 images .* never seen in training: 'Blue' \(2\), 'violet' \(2\)"):
+        held_out(run, tmp_path / "new")
+    found = held_out(run, tmp_path / "new", ignore_unknown=True)
+    assert found.left_out == {"Blue": 2, "violet": 2}
+    assert len(found) == 2
+    assert any("no image of 'blue', 'green' to test" in note for note in found.notes)
+    (tmp_path / "new" / "red").rename(tmp_path / "new" / "rot")
+    with pytest.raises(InputError, match="none of its labels was seen in training: known are 'blue', 'green', 'red'"):
+        held_out(run, tmp_path / "new", ignore_unknown=True)
+
+
+def test_one_image_of_one_class_will_do(run, tmp_path):
+    colour_images(tmp_path / "new", 1, classes=("red",), seed=9)
+    assert names(held_out(run, tmp_path / "new")) == ["red/0.png"]
+
+
+def test_training_images_that_are_gone_are_told(run, tmp_path):
+    data = shutil.copytree(run.record["data"]["source"], tmp_path / "data")
+    other = make_run(tmp_path / "run", data, test=0.34)
+    gone = held_out(other, part="train").items[0].path
+    Image.open(gone).close()
+    gone.unlink()
+    found = held_out(other, colour_images(tmp_path / "new", 1, seed=9))
+    assert any("1 of the" in note and "no longer there to be compared with" in note for note in found.notes)
+    shutil.rmtree(data)
+    with pytest.raises(InputError, match="was trained on cannot be read, give data instead"):
+        held_out(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\na.png,red\n", "expected a column 'part'"),
+        ("path,label,part\na.png,red,later\n", "line 2: expected a path and its part, one of train, val, test"),
+        ("", "expected a column 'path'"),
+    ],
+)
+def test_a_damaged_split(run, tmp_path, text, message):
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    (folder / "split.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        held_out(type(run).open(folder, "cpu"), colour_images(tmp_path / "new", 1, seed=9))
+
+
+def test_doors(run, tmp_path):
+    with pytest.raises(InputError, match="unknown part 'tset', did you mean 'test'"):
+        held_out(run, part="tset")
+    with pytest.raises(InputError, match="nothing"):
+        held_out(run, tmp_path / "nothing")
+    clips = colour_images(tmp_path / "clips" / "a", 2).parent
+    with pytest.raises(InputError, match=r"this run is of images, and .* was read as sequences"):
+        held_out(run, read_examples(clips, sequences=True, least=1))
+
+
+def test_fit_and_test_for_another_classifier(run, tmp_path):
+    train, test = learn_and_test(run)
+    assert sorted(f"{item.label}/{item.path.name}" for item in train) == parts_of(run)["train"]
+    assert names(test) == parts_of(run)["test"]
+    other = colour_images(tmp_path / "new", 2, seed=9)
+    train, test = learn_and_test(run, other)
+    assert sorted(f"{item.label}/{item.path.name}" for item in train) == parts_of(run)["train"]
+    assert len(test) == 6
+
+
+def test_another_classifier_may_have_other_classes(run, tmp_path):
+    for number, part in enumerate(("train", "test")):
+        colour_images(tmp_path / "new", 2, part=part, classes=("blue", "red"), seed=20 + number)
+        (tmp_path / "new" / part / "red").rename(tmp_path / "new" / part / "rouge")
+    train, test = learn_and_test(run, tmp_path / "new")
+    assert {item.label for item in train} == {"blue", "rouge"} == {item.label for item in test.items}
+    (tmp_path / "new" / "test" / "rouge").rename(tmp_path / "new" / "test" / "rosso")
+    with pytest.raises(InputError, match=r"never seen in training: 'rosso' \(2\); known are 'blue', 'rouge'"):
+        learn_and_test(run, tmp_path / "new")
