@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_EPOCHS = 2.0
 SECONDS_BETWEEN_LINES = 60.0
+SECONDS_BEFORE_BAR = 1.0
 TOPICS = {
     "Network": "input backbone weights sift_backbone sift_weights sift stem size dropout",
     "Images": "fit mask augment balance validation test seed",
@@ -77,7 +78,8 @@ def classify(
     json
         Print the record of the run as JSON, and nothing else.
     """
-    from resight.train.classifier import rank, train_classifier
+    from resight.train.classifier import train_classifier
+    from resight.train.plan import rank
 
     chosen = _options(config, preset, {name: value for name, value in options.items() if value is not None})
     first = rank(chosen) == 0
@@ -102,7 +104,7 @@ def classify(
         records = [{"folder": str(run.folder), **run.record} for run in runs]
         print(json_module.dumps(records if folds else records[0], indent=1))
     elif first:
-        _print_end(made, data)
+        _print_end(made)
     return 0
 
 
@@ -116,7 +118,7 @@ def epoch_line(line: EpochLine) -> str:
     left = f", {duration(line.left)} left" if line.epoch < line.epochs else ""
     return (
         f"epoch {line.epoch:>{width}}/{line.epochs}  loss {line.loss:.3f}  train {line.train:.3f}{val}  "
-        f"lr {line.lr:.1e}  {duration(line.seconds)}, {line.images_per_second:,.0f} images/s{left}"
+        f"lr {line.lr:.1e}  {duration(line.seconds)}, {line.per_second:,.0f} {line.unit}/s{left}"
     )
 
 
@@ -166,9 +168,19 @@ def _epoch(verb: str, total: int) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(verb, total=total)
-        yield lambda done, failed: bar.update(task, completed=done)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(verb, total=total)
+    begun = time.monotonic()
+
+    def show(done: int, failed: int) -> None:
+        if not bar.live.is_started and time.monotonic() - begun > SECONDS_BEFORE_BAR:
+            bar.start()  # not for epochs that end at once: it would only flicker
+        bar.update(task, completed=done)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def _rare_lines(verb: str, total: int) -> Callable[[int, int], None]:
@@ -185,7 +197,7 @@ def _rare_lines(verb: str, total: int) -> Callable[[int, int], None]:
     return show
 
 
-def _print_end(made: Run | FoldedRuns, data: Path) -> None:
+def _print_end(made: Run | FoldedRuns) -> None:
     from resight.train.folds import FoldedRuns
 
     if isinstance(made, FoldedRuns):
@@ -199,9 +211,12 @@ def _print_end(made: Run | FoldedRuns, data: Path) -> None:
               f"{duration(record['seconds'])} in all")  # fmt: skip
     else:
         print(f"{record['epochs']} epochs without validation; {duration(record['seconds'])} in all")
-    folder, source = visible(shlex.quote(str(made.folder))), visible(shlex.quote(str(data)))
+    folder = visible(shlex.quote(str(made.folder)))
     print(f"run: {visible(str(made.folder))} (curves.png, metrics.csv, model.safetensors ...)")
-    print(f"next: resight test {folder} {source}")
+    if record["split"]["test"]:
+        print(f"next: resight test {folder}")
+    else:
+        print(f"next: resight classify {folder} IMAGE ...   (nothing is held back for a test; --test 0.2 would)")
 
 
 def _flags() -> list[inspect.Parameter]:

@@ -87,6 +87,7 @@ def _decode(
     with _opened(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # readers run side by side already
+        stream.codec_context.options = _limits()  # those given on opening are for probing only
         frames = container.decode(stream)
         last = max(places)
         for place in range(last + 1):
@@ -184,7 +185,7 @@ def _av(path: Path) -> ModuleType:
 
 
 def _container(library: ModuleType, path: Path, file: BinaryIO) -> av.container.InputContainer:
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", **_limits()}
     head = b""
     try:
         head = file.read(4096)
@@ -193,6 +194,10 @@ def _container(library: ModuleType, path: Path, file: BinaryIO) -> av.container.
     except Exception as error:  # FFmpeg's errors are of many types.
         raise ImageError(str(path), _no_video(head, str(path), error)) from error
     return cast("av.container.InputContainer", opened)
+
+
+def _limits() -> dict[str, str]:
+    return {"max_pixels": str(MAX_PIXELS)}
 
 
 def _no_video(head: bytes, name: str, error: Exception) -> str:
@@ -207,4 +212,6 @@ def _no_video(head: bytes, name: str, error: Exception) -> str:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split())[:160] or type(error).__name__
+    told = " ".join(str(getattr(error, "strerror", None) or error).split())[:160] or type(error).__name__
+    # All that FFmpeg says of a frame beyond the limit.
+    return f"{told} (damaged, or more than {MAX_PIXELS:,} pixels?)" if "nvalid argument" in told else told

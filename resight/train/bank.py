@@ -12,7 +12,7 @@ from resight.features.pipeline import work_stream
 from resight.measure.watching import Watch, unwatched
 from resight.train.data import Stock
 from resight.train.inputs import Fitting, pad_clips
-from resight.train.runs import pass_size
+from resight.train.runs import exact_convolutions, pass_size
 
 
 def make_bank(
@@ -67,7 +67,7 @@ def first(features: torch.Tensor, seed: int) -> torch.Tensor:
 def _describe(network: Any, views: list[torch.Tensor]) -> list[torch.Tensor]:
     """(K,) of each image, (T, K) of each sequence."""
     device = next(network.parameters()).device
-    with torch.inference_mode():
+    with torch.inference_mode(), exact_convolutions(device):
         if views[0].ndim == 3:
             found = network.features(torch.stack(views).to(device))
             return list(found.float().cpu())

@@ -100,7 +100,9 @@ class EpochEnd(Checkpoint):
                 trainer.logger.log_metrics(values, step=last.epoch)
                 trainer.logger.save()
             if self.report is not None:
-                self.report(history.line(int(self.options.epochs or 0)))
+                self.report(
+                    history.line(int(self.options.epochs or 0), "sequences" if self.options.sequences else "images")
+                )
         if is_over(history, self.options):
             trainer.should_stop = True
 

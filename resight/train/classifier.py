@@ -5,24 +5,20 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import platform
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.errors import InputError
 from resight.images.examples import Examples, read_examples
 from resight.measure.watching import Watch, unwatched
-from resight.train.history import Epoch
 from resight.train.options import TrainOptions, make_options, resolved
+from resight.train.plan import Plan, epoch_facts, make_facts, network_name, rank
 from resight.train.run_files import (
     BEST,
     CURVES,
-    FORMAT,
     METRICS,
     MODEL,
     SKIPPED,
@@ -34,31 +30,19 @@ from resight.train.run_files import (
     write_text,
 )
 from resight.train.run_folders import check_same, found_run, reserved
-from resight.train.splits import Split, split_examples, write_split
+from resight.train.splits import split_examples, write_split
 
 if TYPE_CHECKING:
     from resight.train.checkpoints import Report
     from resight.train.data import Stock
-    from resight.train.engine import Material
     from resight.train.folds import FoldedRuns
     from resight.train.history import History
+    from resight.train.preparing import Prepared
     from resight.train.runs import Run
 
 Tell = Callable[[str], None]
 PACKAGES = ("lightning", "tensorboard")
 SHOWN = 5
-VERSIONS = ("resight", "torch", "torchvision", "timm", "lightning", "numpy")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One training before it begins: what it learns from, how, and where it is kept; fold: from 1, if it is one."""
-
-    examples: Examples
-    split: Split
-    options: TrainOptions
-    folder: Path
-    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,57 +95,34 @@ def train_classifier(
 
 def train_one(plan: Plan, *, resume: bool, listener: Listener) -> Run:
     """One run by its plan, as `train_classifier` says."""
+    from resight.train.preparing import check_material, prepare
     from resight.train.runs import Run, make_run_network
 
     first = rank(plan.options) == 0  # other processes of the same training write nothing
     before = found_run(plan.folder, resume) if first else None
     if before is not None and before["state"] == "finished":
-        check_same(plan.folder, before, _facts(plan, before["network"], before["split"]["skipped"]), plan.options)
+        check_same(plan.folder, before, make_facts(plan, before["network"], before["split"]["skipped"]), plan.options)
         listener.tell(f"{plan.folder} has finished before; nothing is trained")
         return Run.open(plan.folder, plan.options.device)
     network = make_run_network(plan.options, len(plan.examples.classes))
     _tell_plan(plan, network, listener.tell)
     with reserved(plan.folder) if first else contextlib.nullcontext():
         started = time.monotonic()
-        material, stock, banked = _prepare(plan, network, listener.watch)
-        _tell_skipped(plan, stock, listener.tell)
-        _check_material(plan, material)
-        record = {**_facts(plan, network.record(), len(stock.skipped)), "fresh": list(network.fresh)}
+        made = prepare(plan, network, listener.watch)
+        _tell_skipped(plan, made.stock, listener.tell)
+        check_material(plan, made.material)
+        record = {**make_facts(plan, network.record(), len(made.stock.skipped)), "fresh": list(network.fresh)}
+        record |= {"settled": made.settled} if made.settled else {}
         record["seconds_reading"] = round(time.monotonic() - started, 3)
         if before is not None:
             check_same(plan.folder, before, record, plan.options)
         elif first:
-            _begin(plan, record, stock)
-        history = _fit(plan, network, material, banked, listener)
+            _begin(plan, record, made.stock)
+        history = _fit(plan, network, made, listener)
         if first:
             _finish(plan, record, network, history)
         _wait_for_all()
     return Run.open(plan.folder, plan.options.device)
-
-
-def _prepare(plan: Plan, network: Any, watch: Watch) -> tuple[Material, Stock, bool]:
-    """What is learned from; what could be read; whether it is features, of which only the head is trained."""
-    from resight.models.backbone import choose_device
-    from resight.train.bank import first, make_bank, pick
-    from resight.train.data import Look, as_is, read_stock, together
-    from resight.train.engine import Material
-    from resight.train.inputs import make_fitting
-
-    options = plan.options
-    fitting = make_fitting(options, network.record())
-    paths = {place: plan.examples.items[place].path for place in (*plan.split.train, *plan.split.val)}
-    banked = options.frozen and options.augment in ("none", "flip")
-    if banked:
-        network.eval().to(choose_device(_own_device(options)))
-        mirrored = frozenset(plan.split.train if options.augment == "flip" else ())
-        stock = make_bank(network, fitting, paths, mirrored=mirrored, watch=watch)
-        looks: tuple[Look, Look] = pick, first
-    else:
-        from resight.train.augment import augmentation
-
-        stock = read_stock(paths, fitting, watch=watch)
-        looks = together(augmentation(options.augment, fitting.size), fitting.circle), as_is
-    return Material.make(plan.split, plan.examples, options, stock, looks, light=banked), stock, banked
 
 
 def _tell_plan(plan: Plan, network: Any, tell: Tell) -> None:
@@ -181,43 +142,6 @@ def _tell_skipped(plan: Plan, stock: Stock, tell: Tell) -> None:
         tell(f"  ... and {len(stock.skipped) - SHOWN:,} more, all in {SKIPPED}")
 
 
-def network_name(options: TrainOptions) -> str:
-    """The backbones of a run.
-
-    >>> network_name(make_options(input="fusion", backbone="resnet18", sift_backbone="resnet34"))
-    'resnet18 and resnet34 on SIFT'
-    """
-    sift = f"{options.sift_backbone or options.backbone} on SIFT"
-    return {"rgb": options.backbone, "sift": sift, "fusion": f"{options.backbone} and {sift}"}[options.input]
-
-
-def _check_material(plan: Plan, material: Material) -> None:
-    """Raises InputError if a class has no readable training image, or validation no readable image at all."""
-    left = {str(plan.examples.items[place].label) for place in material.train_places}
-    for name in plan.examples.classes:
-        if name not in left:
-            raise InputError(f"class {name!r} has nothing to train on: none of its files that are for training can be "
-                             f"read, or there are none: add some, or leave the class out")  # fmt: skip
-    if plan.split.val and not material.val_places:
-        raise InputError(f"none of the {len(plan.split.val)} validation images can be read")
-
-
-def _facts(plan: Plan, network: dict[str, Any], skipped: int) -> dict[str, Any]:
-    """What run.json holds from the beginning."""
-    examples, split = plan.examples, plan.split
-    counts = Counter(str(examples.items[place].label) for place in split.train)
-    facts: dict[str, Any] = {
-        "format": FORMAT, "task": "classify", "state": "training", "versions": _versions(),
-        "options": plan.options.as_dict(), "classes": list(examples.classes),
-        "data": {"source": examples.source, "digest": examples.digest, "images": len(examples),
-                 "notes": [*examples.notes, *split.notes]},
-        "split": {"train": len(split.train), "val": len(split.val), "test": len(split.test), "skipped": skipped,
-                  "train_by_class": {name: counts[name] for name in examples.classes}},
-        "network": network,
-    }  # fmt: skip
-    return facts if plan.fold is None else {**facts, "fold": plan.fold}
-
-
 def _begin(plan: Plan, record: dict[str, Any], stock: Stock) -> None:
     """The files of a run that begins; run.json last, for which all others must be there."""
     items, val = plan.examples.items, set(plan.split.val)
@@ -228,7 +152,7 @@ def _begin(plan: Plan, record: dict[str, Any], stock: Stock) -> None:
     write_record(plan.folder, record)
 
 
-def _fit(plan: Plan, network: Any, material: Material, banked: bool, listener: Listener) -> History:
+def _fit(plan: Plan, network: Any, made: Prepared, listener: Listener) -> History:
     from resight.train.checkpoints import is_over, read_progress
     from resight.train.engine import train_network
 
@@ -237,7 +161,7 @@ def _fit(plan: Plan, network: Any, material: Material, banked: bool, listener: L
         return history
     if len(history):
         listener.tell(f"going on after epoch {len(history)} of {plan.options.epochs}")
-    return train_network(network, plan.options, material, plan.folder, banked=banked, history=history,
+    return train_network(network, plan.options, made.material, plan.folder, banked=made.banked, history=history,
                          report=listener.report, watch=listener.watch)  # fmt: skip
 
 
@@ -252,24 +176,11 @@ def _finish(plan: Plan, record: dict[str, Any], network: Any, history: History) 
     history.plot(plan.folder / CURVES)
     training = sum(history.column("seconds"))
     write_record(plan.folder, {
-        **record, "state": "finished", "epochs": len(history), "best": _told(history.best),
-        "last": _told(history.epochs[-1]), "seconds": round(record["seconds_reading"] + training, 3),
+        **record, "state": "finished", "epochs": len(history), "best": epoch_facts(history.best),
+        "last": epoch_facts(history.epochs[-1]), "seconds": round(record["seconds_reading"] + training, 3),
         "images_per_second": round(sum(history.column("images")) / max(training, 1e-9), 2),
         "model": {"file": MODEL, "sha256": digest},
     })  # fmt: skip
-
-
-def _told(epoch: Epoch | None) -> dict[str, Any]:
-    values = {} if epoch is None else epoch.as_dict()
-    return {name: None if value != value else value for name, value in values.items()}
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in VERSIONS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def check_installed() -> None:
@@ -277,24 +188,6 @@ def check_installed() -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"training needs {' and '.join(missing)}: pip install 'resight[train]'")
-
-
-def rank(options: TrainOptions) -> int:
-    """Which of the processes of one training this is, from 0, as Lightning's launcher, torchrun or Slurm tell."""
-    if options.devices * options.nodes == 1:
-        return 0
-    for name in ("RANK", "SLURM_PROCID"):
-        if os.environ.get(name, "").isdigit():
-            return int(os.environ[name])
-    return int(os.environ.get("NODE_RANK", 0)) * options.devices + int(os.environ.get("LOCAL_RANK", 0))
-
-
-def _own_device(options: TrainOptions) -> str:
-    """The device of this process, where there are several."""
-    several = options.devices > 1 and options.device in ("auto", "cuda")
-    import torch
-
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if several and torch.cuda.is_available() else options.device
 
 
 def _wait_for_all() -> None:

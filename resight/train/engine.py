@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,67 +11,21 @@ import lightning.pytorch as lightning
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
 
 from resight.errors import InputError, WorkError
-from resight.features.pipeline import cores
-from resight.images.examples import Examples
 from resight.measure.watching import Watch, unwatched
+from resight.models.backbone import choose_device
 from resight.train.checkpoints import Curves, EpochEnd, Report, WholeFiles
-from resight.train.data import Batch, Batches, Look, Order, Stock, balance_weights, make_loader, unwrap
+from resight.train.data import Batch, unwrap
 from resight.train.history import Epoch, History
+from resight.train.material import Loaders, Material
 from resight.train.options import TrainOptions
 from resight.train.run_files import LAST, TENSORBOARD
 from resight.train.schedules import rate_factor
-from resight.train.splits import Split
+from resight.train.surroundings import memory_kept, own_words, quiet, settings_kept
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 MOMENTUM = 0.9
-MOST_WORKERS = 8
-
-
-@dataclass(frozen=True)
-class Material:
-    """What is learned from and validated on.
-
-    train, val:         batches by key; val None without validation
-    train_places, val_places: places in the data
-    chances:            of each training place to be drawn; None: each once an epoch
-    class_weights:      (C,) of the loss; None: all 1
-    light:              batches cost nothing to make: no processes are started for it
-    """
-
-    train: Batches
-    val: Batches | None
-    train_places: tuple[int, ...]
-    val_places: tuple[int, ...]
-    chances: tuple[float, ...] | None = None
-    class_weights: tuple[float, ...] | None = None
-    light: bool = False
-
-    @classmethod
-    def make(
-        cls, split: Split, examples: Examples, options: TrainOptions, stock: Stock, looks: tuple[Look, Look], *,
-        light: bool,
-    ) -> Material:  # fmt: skip
-        """What can be read of a split; looks: what training and what validation see of an image.
-
-        Classes are balanced by the training images alone.
-        """
-        known = {name: number for number, name in enumerate(examples.classes)}
-        labels = {place: known[str(examples.items[place].label)] for place in (*split.train, *split.val)}
-        train = tuple(place for place in split.train if place in stock.inputs)
-        val = tuple(place for place in split.val if place in stock.inputs)
-        own = [labels[place] for place in train]
-        weights = (
-            balance_weights(own, len(known)) if options.balance != "none" and len(set(own)) == len(known) else None
-        )
-        batches = [Batches(stock.inputs, labels, look, options.seed) for look in looks]
-        return cls(
-            batches[0], batches[1] if val else None, train, val,
-            tuple(weights[one] for one in own) if weights and options.balance == "sampler" else None,
-            tuple(weights) if weights and options.balance == "weights" else None, light,
-        )  # fmt: skip
 
 
 class Training(lightning.LightningModule):
@@ -206,40 +153,6 @@ class Training(lightning.LightningModule):
         )
 
 
-class Loaders(lightning.LightningDataModule):
-    """The loaders of this process, made once it knows which one it is."""
-
-    def __init__(self, material: Material, options: TrainOptions, epoch: int) -> None:
-        super().__init__()
-        self.material, self.options, self.epoch = material, options, epoch
-
-    def train_dataloader(self) -> DataLoader[Batch | WorkError]:
-        """Shuffled anew in each epoch."""
-        material = self.material
-        order = self._order(material.train_places, self.options.seed, material.chances)
-        return self._loader(material.train, order)
-
-    def val_dataloader(self) -> DataLoader[Batch | WorkError] | list[Any]:
-        """In order, each once."""
-        material = self.material
-        return self._loader(material.val, self._order(material.val_places, None, None)) if material.val else []
-
-    def _order(self, places: tuple[int, ...], seed: int | None, chances: tuple[float, ...] | None) -> Order:
-        trainer: Any = self.trainer
-        order = Order(places, self.options.batch, seed=seed, weights=chances, rank=trainer.global_rank,
-                      world=trainer.world_size)  # fmt: skip
-        order.set_epoch(self.epoch)  # Lightning asks for the first batch before it tells the epoch
-        return order
-
-    def _loader(self, batches: Batches, order: Order) -> DataLoader[Batch | WorkError]:
-        trainer: Any = self.trainer
-        on_cpu = trainer.strategy.root_device.type == "cpu"
-        workers = self.options.workers
-        if workers is None:
-            workers = 0 if self.material.light else min(MOST_WORKERS, cores() // 2 if on_cpu else cores())
-        return make_loader(batches, order, workers, pin=not on_cpu)
-
-
 def train_network(
     network: nn.Module, options: TrainOptions, material: Material, folder: Path, *, banked: bool,
     history: History, report: Report | None = None, watch: Watch = unwatched,
@@ -257,8 +170,9 @@ def train_network(
     training.history = history.epochs
     training.steps = -(-len(material.train_places) // options.batch)
     end = EpochEnd(folder, options, report, watch)
-    with _quiet(), _settings_kept(), _told(end):
-        trainer = _make_trainer(options, folder, len(history), end)
+    device = choose_device(options.device)
+    with quiet(), settings_kept(), own_words(end), memory_kept(device):
+        trainer = _make_trainer(options, device, folder, len(history), end)
         if banked:
             torch.set_num_threads(1)  # one small layer: dividing it costs more than it saves
         training.train()
@@ -269,12 +183,11 @@ def train_network(
     return History(training.history)
 
 
-def _make_trainer(options: TrainOptions, folder: Path, after: int, end: EpochEnd) -> lightning.Trainer:
+def _make_trainer(
+    options: TrainOptions, device: torch.device, folder: Path, after: int, end: EpochEnd
+) -> lightning.Trainer:
     from lightning.pytorch.callbacks import EMAWeightAveraging
 
-    from resight.models.backbone import choose_device
-
-    device = choose_device(options.device)
     if options.precision == "float16" and device.type == "cpu":
         raise InputError("precision float16 needs a GPU: use bfloat16 or float32 on a CPU")
     several = options.devices * options.nodes > 1
@@ -303,64 +216,3 @@ def _unfrozen(network: nn.Module) -> dict[str, nn.Module]:
         if not own or any(one.requires_grad for one in own):
             found[name] = part
     return found
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's banners, tips and warnings are not for those who use this."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)
-
-
-@contextmanager
-def _settings_kept() -> Iterator[None]:
-    """Random numbers and threads are as before; and Ctrl-C, which Lightning leaves switched off behind it."""
-    threads, before = torch.get_num_threads(), signal.getsignal(signal.SIGINT)
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _told(end: EpochEnd) -> Iterator[None]:
-    """What ends a training early, in our own words."""
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-    try:
-        yield
-    except (InputError, WorkError):
-        raise
-    except BaseException as error:
-        if isinstance(end.stopped_by, KeyboardInterrupt):  # Lightning makes a SystemExit of it, workers a RuntimeError
-            _stop_watching()
-            raise KeyboardInterrupt from error
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, MisconfigurationException):
-            raise InputError(f"this cannot be trained here: {first}") from error
-        if isinstance(error, torch.OutOfMemoryError):
-            raise WorkError("not enough memory on the device: lower --batch or --size, or use --precision bfloat16; "
-                            "--resume goes on from the last epoch, with the same options only") from error  # fmt: skip
-        if isinstance(error, RuntimeError) and "DataLoader worker" in first:
-            raise WorkError(f"a process that reads images has ended ({first}), often for want of memory: use fewer "
-                            "--workers; --resume goes on from the last epoch") from error  # fmt: skip
-        raise
-
-
-def _stop_watching() -> None:
-    """Lightning watches the processes it began, and kills this one too when one of them ends; but now all shall."""
-    for thread in threading.enumerate():
-        if thread.name == "child-process-observer":
-            vars(thread)["_child_processes"] = []

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 OPSET = 18
 CHECKED = 8  # images, or a third of it sequences
+SHORTEST = 3  # frames that a batch of sequences is filled up to: motion is between neighbours
 TOLERANCE = 1e-3  # of a probability
 LARGEST = 2**31 - 1  # bytes of one ONNX file
 
@@ -74,8 +76,9 @@ def export_onnx(run: Run, file: str | os.PathLike[str], *, tolerance: float = TO
     tolerance: greatest difference of a probability from the run's own
 
     Inputs: pixels (batch, 3, S, S) uint8 RGB, fitted as in training; of a run on sequences frames
-    (batch, time, 3, S, S) uint8 and lengths (batch,) int64. Outputs: logits and probabilities (batch, C) float32. Any
-    batch size and time. The file's metadata say the classes (JSON), size, fit, mask, interpolation and crop.
+    (batch, time, 3, S, S) uint8 and lengths (batch,) int64, time from 3: shorter ones are filled up with anything.
+    Outputs: logits and probabilities (batch, C) float32. Any batch size. The file's metadata say the classes (JSON),
+    size, fit, mask, interpolation and crop.
 
     Both are run on up to eight images of the run's split, read anew, or on random pixels if none is there.
     Raises InputError if a package is missing or the name will not do, WorkError if the network cannot be exported or
@@ -90,6 +93,7 @@ def export_onnx(run: Run, file: str | os.PathLike[str], *, tolerance: float = TO
 
     started = time.perf_counter()
     own = Run.open(run.folder, "cpu")
+    _ = own.network  # a damaged run is told before anything else
     inputs, real = _samples(own)
     data = _graph(own, inputs)
     difference, logits = compare(own, data, inputs)
@@ -111,7 +115,8 @@ def export_onnx(run: Run, file: str | os.PathLike[str], *, tolerance: float = TO
 def compare(run: Run, data: bytes, inputs: Arrays) -> tuple[float, float]:
     """The largest differences of probabilities and of logits between an ONNX file's content and a run.
 
-    inputs: as the file takes them; tried at once, and one by one
+    inputs: as the file takes them; tried at once, one by one, and with black pixels: where nothing changes, a
+            descriptor divides by next to nothing
     """
     onnxruntime: Any = importlib.import_module("onnxruntime")  # has no annotations
     options = onnxruntime.SessionOptions()
@@ -120,6 +125,7 @@ def compare(run: Run, data: bytes, inputs: Arrays) -> tuple[float, float]:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         count = len(next(iter(inputs.values())))
         parts = [inputs, *({name: array[row : row + 1] for name, array in inputs.items()} for row in range(count))]
+        parts.append({name: array * (name == "lengths") for name, array in inputs.items()})
         worst = [0.0, 0.0]
         for part in parts:
             found = session.run(["probabilities", "logits"], part)
@@ -141,6 +147,7 @@ class _Outputs(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's inputs -> logits and probabilities (B, C)."""
         logits = self.network(*inputs).float()
         return logits, logits.softmax(1)
 
@@ -149,17 +156,19 @@ def _graph(run: Run, inputs: Arrays) -> bytes:
     """The ONNX file's content."""
     from torch.export import Dim
 
-    dims = {"batch": Dim("batch", min=1, max=65_536), "time": Dim("time", min=1, max=4096)}
+    dims = {"batch": Dim("batch", min=1, max=65_536), "time": Dim("time", min=SHORTEST, max=4096)}
     shapes = tuple(
         {0: dims["batch"], 1: dims["time"]} if array.ndim == 5 else {0: dims["batch"]} for array in inputs.values()
     )
+    # The exporter's own optimiser takes a small number that is added for none, which dense SIFT must not divide by;
+    # onnxruntime optimises when it loads the file.
     given = tuple(torch.from_numpy(array) for array in inputs.values())
     network = _Outputs(run.network).eval()
     try:
         with _quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
                 network, given, input_names=list(inputs), output_names=["logits", "probabilities"], dynamo=True,
-                dynamic_shapes=(shapes,), opset_version=OPSET, external_data=False, verbose=False,
+                dynamic_shapes=(shapes,), opset_version=OPSET, external_data=False, verbose=False, optimize=False,
             )  # fmt: skip
             program.model.metadata_props.update(_metadata(run))
             data: bytes = program.model_proto.SerializeToString()
@@ -203,8 +212,8 @@ def _samples(run: Run) -> tuple[Arrays, bool]:
     if not sequences:
         return {"pixels": torch.stack(fitted).numpy()}, real
     padded, lengths = pad_clips(fitted)
-    if padded.shape[1] == 1:  # so would a single frame
-        padded = torch.cat([padded, torch.zeros_like(padded)], 1)
+    lacking = max(0, SHORTEST + 1 - padded.shape[1])  # so would the least number of frames
+    padded = torch.nn.functional.pad(padded, (0, 0) * 3 + (0, lacking))
     return {"frames": padded.numpy(), "lengths": lengths.numpy()}, real
 
 
@@ -239,6 +248,9 @@ def _check_installed() -> None:
         raise InputError(f"export needs {', '.join(missing)}: pip install 'resight[onnx]'")
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def _first_line(error: BaseException) -> str:
+    """The reason of an error in one line: the first cause, which the libraries wrap in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"

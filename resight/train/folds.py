@@ -10,8 +10,9 @@ from pathlib import Path
 
 from resight.errors import InputError
 from resight.images.examples import Examples
-from resight.train.classifier import Listener, Plan, rank, train_one
+from resight.train.classifier import Listener, train_one
 from resight.train.options import TrainOptions
+from resight.train.plan import Plan, rank
 from resight.train.run_files import write_text
 from resight.train.runs import Run
 from resight.train.splits import split_examples

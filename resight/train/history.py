@@ -55,7 +55,9 @@ class EpochLine:
     val               accuracy of the validation images, NaN without
     best, best_epoch  the best of it so far
     lr                learning rate of the last step
-    seconds, images_per_second, left   of this epoch; left: seconds until the last epoch ends, at this pace
+    seconds, per_second  of this epoch: how long it took, and how many images it trained on a second
+    left              seconds until the last epoch ends, at this pace
+    unit              images or sequences
     """
 
     epoch: int
@@ -67,8 +69,9 @@ class EpochLine:
     best_epoch: int
     lr: float
     seconds: float
-    images_per_second: float
+    per_second: float
     left: float
+    unit: str = "images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,7 @@ class History:
         """Epochs since the best one."""
         return len(self) - self.best.epoch if self.best else 0
 
-    def line(self, epochs: int) -> EpochLine:
+    def line(self, epochs: int, unit: str = "images") -> EpochLine:
         """What is told of the last epoch, of `epochs`. Raises InputError if there is none yet."""
         best = self.best
         if best is None:
@@ -123,6 +126,7 @@ class History:
         return EpochLine(
             last.epoch, epochs, last.train_loss, last.train_accuracy, last.val_accuracy, best.val_accuracy, best.epoch,
             last.lr, last.seconds, last.images / max(last.seconds, 1e-9), (epochs - last.epoch) * last.seconds,
+            unit,
         )  # fmt: skip
 
     def column(self, name: str) -> tuple[float, ...]:

@@ -97,23 +97,27 @@ def correlate(one: Tensor, other: Tensor) -> Tensor:
     region, and what is in it now. So a map and itself have a peak at exactly 0, and exchanging the two turns the
     displacements around. -1 where that are fewer than OVERLAP of twice the region's cells.
     """
-    cells = one.shape[-1] // REGIONS
-    sums = _likeness(one, other) + _likeness(other, one).flip(-1, -2)
-    here = _likeness(torch.ones_like(one[:1, :1]), torch.ones_like(one[:1, :1]))
-    counts = here + here.flip(-1, -2)
-    return torch.where(counts >= 2 * OVERLAP * cells**2, sums / counts.clamp(min=1), sums.new_tensor(-1.0))
-
-
-def _likeness(one: Tensor, other: Tensor) -> Tensor:
-    """(B, 3, 3, 9, 9) sums of one[p] . other[p + d] over the p of each region."""
     side, span = one.shape[-1], 2 * REACH + 1
     padded = functional.pad(other, (REACH,) * 4)
-    found = [
-        _by_region((one * padded[..., down : down + side, right : right + side]).sum(1))
-        for down in range(span)
-        for right in range(span)
-    ]
-    return torch.stack(found, -1).reshape(-1, REGIONS, REGIONS, span, span)
+    columns = torch.stack([padded[..., right : right + side] for right in range(span)], 2)
+    products = torch.stack(
+        [(one[:, :, None] * columns[..., down : down + side, :]).sum(1) for down in range(span)], 1
+    )  # (B, down, right, g, g)
+    moved = _regions(side).to(one)
+    home = moved[REACH]
+    sums = home @ products @ home.T + moved[:, None] @ products @ moved.mT
+    inside = moved.sum(1) @ home.T  # cells of each region of which p + d is in the map
+    there = moved.sum(2)  # and those p of which p + d is in the region
+    counts = inside[:, None, :, None] * inside[:, None] + there[:, None, :, None] * there[:, None]
+    enough = counts >= 2 * OVERLAP * (side // REGIONS) ** 2
+    return torch.where(enough, sums / counts.clamp(min=1), sums.new_tensor(-1.0)).permute(0, 3, 4, 1, 2)
+
+
+def _regions(side: int) -> Tensor:
+    """(9, 3, g) of 1 and 0: whether cell p, displaced by d, is in region r of its axis."""
+    place = torch.arange(side) + torch.arange(-REACH, REACH + 1)[:, None]
+    region = torch.div(place, side // REGIONS, rounding_mode="floor")
+    return (region[:, None] == torch.arange(REGIONS)[:, None]).float()
 
 
 def peaks(correlation: Tensor) -> Tensor:
@@ -141,12 +145,6 @@ def peaks(correlation: Tensor) -> Tensor:
         part = torch.where(inner, (near[1] - near[0]) / (2 * bend.clamp(min=1e-6)), torch.zeros_like(value))
         found.append((along - REACH + part) / REACH)
     return torch.stack([*found, value.clamp(min=0)], -1)
-
-
-def _by_region(values: Tensor) -> Tensor:
-    """(B, g, g) -> (B, 3, 3) sums."""
-    cells = values.shape[-1] // REGIONS
-    return values.reshape(-1, REGIONS, cells, REGIONS, cells).sum((2, 4))
 
 
 def _triangles(length: int, side: int) -> Tensor:

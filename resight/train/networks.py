@@ -128,10 +128,10 @@ def make_branch(
         return _headless(_drawn(backbone, options.seed, name, **given))
 
     loaded = load and facts is None and weights != "random"
+    _known(backbone)
     if loaded:
         model, preprocessing = build(backbone, weights)
     else:
-        _known(backbone)
         model, preprocessing = _drawn(backbone, options.seed, name), _expected(backbone, weights)
     own: dict[str, Any] = {"backbone": backbone, "weights": weights, "preprocessing": preprocessing}
     own |= {"hash": weights_hash(model)} if facts is None else facts
@@ -200,10 +200,14 @@ def _headless(model: nn.Module) -> nn.Module:
 
 
 def _known(backbone: str) -> None:
-    if not is_network(backbone):
-        import timm
+    """Raises InputError for a name, or a tag behind its dot, that timm does not know."""
+    import timm
 
+    if not is_network(backbone):
         raise unknown("backbone", backbone, timm.list_models())
+    tags = [tag for tag in timm.list_pretrained(backbone.partition(".")[0]) if "." in tag]
+    if "." in backbone and backbone not in tags:
+        raise unknown("backbone", backbone, tags)
 
 
 def _expected(backbone: str, weights: str) -> Preprocessing:

@@ -90,7 +90,8 @@ class TrainOptions:
     tune: str = "all"
     """all, or head: the backbone stays as it is, and its features are computed once."""
     augment: str = "auto"
-    """Of training images only: none, flip, standard, deepsky; auto: flip if tune is head, else standard."""
+    """Of training images only: none, flip, standard, deepsky; auto: none for sequences, flip if tune is head, else
+    standard."""
     balance: str = "none"
     """Of classes, in training only: none, weights (of the loss), sampler."""
     optimiser: str = "adamw"
@@ -216,13 +217,18 @@ def resolved(options: TrainOptions, size: int) -> TrainOptions:
         stem=options.stem if options.stem != "auto" else "patch" if options.sift_settings["step"] == 4 else "full",
         size=options.size or size,
         motion=options.motion if options.motion != "auto" else "yes" if options.head in ("tcn", "gru") else "no",
-        augment=options.augment if options.augment != "auto" else "flip" if head else "standard",
+        augment=options.augment if options.augment != "auto" else _augment(options),
         lr=options.lr or rates[options.optimiser, head],
         weight_decay=options.weight_decay
         if options.weight_decay is not None
         else {"adamw": 0.05, "sgd": 2e-5}[options.optimiser],
         epochs=options.epochs or (100 if head else 5),
     )
+
+
+def _augment(options: TrainOptions) -> str:
+    """A mirrored pan to the left is one to the right: sequences are not changed unless it is asked for."""
+    return "none" if options.sequences else "flip" if options.frozen else "standard"
 
 
 def _typed(name: str, value: Any, kind: type) -> Any:

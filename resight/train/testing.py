@@ -75,7 +75,7 @@ class TestReport:
             "run": self.run,
             "data": self.data,
             "part": self.part,
-            "images": {
+            "counts": {
                 "in the part": self.total, "tested": self.tested, "unreadable": len(self.skipped),
                 "of unknown labels": sum(self.left_out.values()),
             },

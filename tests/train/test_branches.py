@@ -65,7 +65,7 @@ def test_the_features_are_what_timms_last_layer_takes(backbone):
 
 
 @pytest.mark.parametrize("make", [
-    lambda: rgb_network(), lambda: sift_network("resnet18", "full", "vlfeat:step=2"),
+    lambda: rgb_network("resnet18"), lambda: sift_network("test_resnet", "full", "vlfeat:step=2"),
     lambda: sift_network("resnet18", "patch", "vlfeat:step=4"), lambda: rgb_network("swin_tiny_patch4_window7_224", 96),
 ])  # fmt: skip
 def test_the_mean_of_the_maps_is_the_features(make):

@@ -35,7 +35,7 @@ def test_written_and_read_again(tmp_path):
 def test_a_line_by_hand():
     line = History((epoch(1, 0.9), epoch(2, 0.8))).line(10)
     assert (line.epoch, line.epochs, line.loss, line.val, line.best, line.best_epoch) == (2, 10, 1.0, 0.8, 0.9, 1)
-    assert (line.images_per_second, line.left) == (25.0, 32.0)
+    assert (line.per_second, line.left, line.unit) == (25.0, 32.0, "images")
 
 
 def test_a_picture_of_it(tmp_path):

@@ -194,3 +194,33 @@ def test_the_input_stays_as_it_is_and_no_gradient_passes():
 def test_door(shape, dtype):
     with pytest.raises(InputError, match=r"frames must be \(B, T, 3, H, W\) uint8"):
         motion(torch.zeros(shape, dtype=dtype), torch.ones(shape[0]))
+
+
+@pytest.mark.oracle
+def test_a_real_video_against_opencvs_optical_flow(real_images):
+    """A film, each second or third frame: where something moves, both say whereto."""
+    import cv2
+
+    from resight.images.clips import read_clip
+
+    pytest.importorskip("av")
+    video = real_images("opencv-samples") / "Megamind.avi"
+    frames = np.stack([cv2.resize(one, (224, 224), interpolation=cv2.INTER_AREA) for one in read_clip(video, 100)])
+    found = pixels(motion(torch.from_numpy(frames).permute(0, 3, 1, 2)[None], torch.tensor([len(frames)])), 224)[0, 1:]
+    own, peer = found[:, 0].numpy(), np.zeros((len(frames) - 1, 3, 3, 2))
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    one = cv2.cvtColor(frames[0], cv2.COLOR_RGB2GRAY)
+    for t, frame in enumerate(frames[1:]):
+        other = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        flow = dis.calc(one, other, None)
+        for row in range(3):
+            for column in range(3):
+                part = flow[224 * row // 3 : 224 * (row + 1) // 3, 224 * column // 3 : 224 * (column + 1) // 3]
+                peer[t, row, column] = np.median(part.reshape(-1, 2), 0)
+        one = other
+    lengths = np.linalg.norm(peer, axis=-1)
+    moving = (lengths > 1.5) & (lengths < 20)  # more is a cut of the film
+    along = (own * peer).sum(-1) / (np.linalg.norm(own, axis=-1) * lengths + 1e-9)
+    assert moving.mean() > 0.1
+    assert (along[moving] > 0.5).mean() > 0.9 and np.median(along[moving]) > 0.95
+    assert np.median(np.linalg.norm(own - peer, axis=-1)) < 0.5  # pixels of 224

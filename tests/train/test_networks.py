@@ -7,7 +7,7 @@ import json
 import pytest
 import timm
 import torch
-from network_samples import network, photos, rgb_network, sift_network
+from network_samples import SMALL, network, photos, rgb_network, sift_network
 from torch import nn
 
 from resight.errors import InputError, WorkError
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 LITE = "tf_efficientnet_lite0"
 PAIRS = {
-    "rgb": {},
+    "rgb": {"backbone": "resnet18"},
     "rgb lite0": {"backbone": LITE},
     "sift full": {"input": "sift", "stem": "full", "sift": "deepsky:step=2"},
     "sift conv lite0": {"input": "sift", "stem": "conv", "sift": "vlfeat:step=1", "backbone": LITE},
-    "fusion": {"input": "fusion"},
+    "fusion": {"input": "fusion", "backbone": "resnet18"},
     "fusion mixed": {"input": "fusion", "backbone": LITE, "sift_backbone": "resnet18", "sift": "siftflow:step=4"},
     "fusion regnet": {"input": "fusion", "sift_backbone": "regnetx_002", "stem": "full", "sift": "vlfeat:step=2"},
 }
@@ -85,7 +85,7 @@ def test_new_layers_depend_on_the_seed_and_on_nothing_else():
     torch.manual_seed(2)
     same, other = (network(input="fusion", seed=seed).state_dict() for seed in (5, 6))
     assert all(torch.equal(one[key], same[key]) for key in one)
-    for key in ("head.weight", "branches.rgb.model.layer1.0.conv1.weight", "branches.sift.model.conv1.weight"):
+    for key in ("head.weight", "branches.rgb.model.layer1.0.conv1.weight", "branches.sift.model.conv1.0.weight"):
         assert not torch.allclose(one[key], other[key], atol=1e-3)
     pair = [one[f"branches.{name}.model.layer1.0.conv1.weight"] for name in ("rgb", "sift")]
     assert not torch.allclose(*pair, atol=1e-3)
@@ -112,7 +112,7 @@ def test_frozen_branches_stay_as_they_are():
 
 def test_dropout_is_before_the_head_and_in_training_only():
     made = rgb_network(dropout=0.5)
-    features = torch.ones(1, 512)
+    features = torch.ones(1, 96)
     assert torch.equal(made.classify(features), made.classify(features))
     made.train()
     with torch.no_grad():
@@ -122,10 +122,10 @@ def test_dropout_is_before_the_head_and_in_training_only():
         assert torch.allclose(made.classify(features), made.head(dropped))
 
 
-def saved(folder, name: str = "resnet18", classes: int = 1000, **changes) -> str:
+def saved(folder, name: str = SMALL, classes: int = 1000, **changes) -> str:
     torch.manual_seed(3)
     state = timm.create_model(name, num_classes=classes).state_dict()
-    state["bn1.running_mean"] = torch.ones(64)
+    state["bn1.running_mean"] = torch.ones(32)
     torch.save({**state, **changes}, folder / "w.pth")
     return str(folder / "w.pth")
 
@@ -136,7 +136,7 @@ def test_a_record_builds_the_same_network_without_the_file(tmp_path, given):
     made = network(weights=file, classes=4, **given)
     record = json.loads(json.dumps(made.record()))
     (tmp_path / "w.pth").unlink()
-    options = resolved(make_options(backbone="resnet18", weights=file, **given), 64)
+    options = resolved(make_options(backbone=SMALL, weights=file, **given), 64)
     again = make_network(options, 4, record=record)
     assert again.record() == made.record()
     assert set(record) == set(made.branches)
@@ -160,14 +160,14 @@ def test_a_record_keeps_the_preprocessing_of_the_weights():
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"backbone": "resnet34"}, "the record's rgb branch is resnet34, the options ask for resnet18"),
+    ({"backbone": "resnet34"}, "the record's rgb branch is resnet34, the options ask for test_resnet"),
     ({"preprocessing": {"mean": [0, 0, 0]}}, "the record of the rgb branch is damaged"),
     ({"preprocessing": None}, "the record of the rgb branch is damaged"),
     ({"preprocessing": {"mean": [0, 0, 0], "std": [1, 1, 0], "interpolation": "bicubic", "crop": 1, "size": 9}},
      "the record of the rgb branch is damaged"),
 ])  # fmt: skip
 def test_a_record_of_something_else_is_refused(change, message):
-    options = resolved(make_options(backbone="resnet18", weights="random"), 64)
+    options = resolved(make_options(backbone=SMALL, weights="random"), 64)
     facts = {**rgb_network().record()["rgb"], **change}
     with pytest.raises(InputError, match=message):
         make_network(options, 3, record={"rgb": facts})
@@ -181,15 +181,15 @@ def test_what_is_new_is_told(tmp_path):
     assert rgb_network().fresh == ("rgb: all layers (random)", "head")
     mixed = network(input="fusion", weights=file, sift_weights="random")
     assert mixed.fresh == ("sift: all layers (random)", "head")
-    patch = sift_network("resnet18", "patch", "deepsky:step=4", weights=file)
-    assert patch.fresh == ("sift: first convolution (64 -> 64 channels)", "head")
+    patch = sift_network(SMALL, "patch", "deepsky:step=4", weights=file)
+    assert patch.fresh == ("sift: first convolution (64 -> 16 channels)", "head")
     found = patch.branches["sift"].model.state_dict()
     given = torch.load(file, weights_only=True)
-    assert {key for key in found if not torch.equal(found[key], given[key])} == {"conv1.weight"}
+    assert {key for key in found if not torch.equal(found[key], given[key])} == {"conv1.0.weight"}
 
 
 def test_load_false_asks_for_no_file():
-    options = resolved(make_options(backbone="resnet18", weights="nowhere.pth"), 64)
+    options = resolved(make_options(backbone=SMALL, weights="nowhere.pth"), 64)
     assert make_network(options, 3, load=False).fresh == ("rgb: all layers (random)", "head")
     lite = make_network(resolved(make_options(), 64), 3, load=False)
     assert lite.branches["rgb"].preprocessing == PACKAGED[LITE].preprocessing
@@ -197,9 +197,9 @@ def test_load_false_asks_for_no_file():
 
 @pytest.mark.parametrize(("prepare", "error", "message"), [
     (lambda folder: str(folder / "none.pth"), InputError, "weights file .*none.pth' does not exist"),
-    (lambda folder: saved(folder, "resnet34"), InputError, "do not fit the backbone: .*unexpected"),
-    (lambda folder: saved(folder, conv1=torch.zeros(1)), InputError, "1 unexpected .first 'conv1'"),
-    (lambda folder: saved(folder, **{"bn1.weight": torch.zeros(3)}), InputError, "'bn1.weight': .3., expected .64."),
+    (lambda folder: saved(folder, "test_nfnet"), InputError, "do not fit the backbone: .*missing"),
+    (lambda folder: saved(folder, more=torch.zeros(1)), InputError, "1 unexpected .first 'more'"),
+    (lambda folder: saved(folder, **{"bn1.weight": torch.zeros(3)}), InputError, "'bn1.weight': .3., expected .32."),
 ])  # fmt: skip
 def test_weights_that_do_not_fit_are_never_replaced(tmp_path, prepare, error, message):
     file = prepare(tmp_path)
@@ -212,7 +212,7 @@ def test_truncated_weights_are_told(tmp_path):
     file = saved(tmp_path)
     (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:5000])
     with pytest.raises(WorkError, match=r"cannot read weights .*truncated"):
-        network(weights=file, input="fusion", sift_backbone="resnet18")
+        network(weights=file, input="fusion", sift_backbone=SMALL)
 
 
 @pytest.mark.parametrize(("given", "size"), [
@@ -226,7 +226,7 @@ def test_native_size(given, size):
 
 
 def test_what_cannot_be_is_refused():
-    options = resolved(make_options(backbone="resnet18", weights="random"), 64)
+    options = resolved(make_options(backbone=SMALL, weights="random"), 64)
     with pytest.raises(InputError, match="at least 2 classes, got 1"):
         make_network(options, 1)
     with pytest.raises(InputError, match="the options have no size yet"):
@@ -237,6 +237,8 @@ def test_what_cannot_be_is_refused():
             make_network(resolved(wrong, 64), 2)
         with pytest.raises(InputError, match="unknown backbone 'resnet81', did you mean"):
             native_size(wrong)
+    with pytest.raises(InputError, match=r"unknown backbone 'resnet18.a1_in2k', did you mean 'resnet18.a1_in1k'"):
+        native_size(make_options(backbone="resnet18.a1_in2k"))
     made = rgb_network()
     for wrong in (photos().float(), photos()[:, :1], photos()[0]):
         for ask in (made, made.features, made.maps):

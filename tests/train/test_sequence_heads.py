@@ -7,7 +7,17 @@ from torch import nn
 from torch.nn import functional
 
 from resight.train.options import HEADS as NAMES
-from resight.train.sequence_heads import DILATIONS, HEADS, KERNELS, Block, Gru, average, mean_and_maximum, reverse
+from resight.train.sequence_heads import (
+    DILATIONS,
+    HEADS,
+    KERNELS,
+    Block,
+    Gru,
+    Streams,
+    average,
+    mean_and_maximum,
+    reverse,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FEATURES, MOTION, CLASSES = 10, 6, 4
@@ -87,10 +97,24 @@ def test_the_pool_against_naive_loops():
     made, frames = head("pool"), clips()
     found = made(frames, LENGTHS)
     for clip, length, row in zip(frames, LENGTHS.tolist(), found, strict=True):
-        normed = [torch.cat([made.norm(clip[t, :FEATURES]), clip[t, FEATURES:]]) for t in range(length)]
+        normed = [made.streams(clip[t]) for t in range(length)]
         mean = sum(normed) / length
         most = torch.stack([max(one[k] for one in normed) for k in range(FEATURES + MOTION)])
         assert torch.allclose(row, made.last(torch.cat([mean, most])), atol=1e-5)
+
+
+def test_streams_by_hand():
+    """Features -1, 1, -1, 1 are normalised already; motion of 0.25 and -0.01 becomes 4 x 0.5 and 4 x -0.1."""
+    frame = torch.tensor([-1.0, 1.0, -1.0, 1.0, 0.25, -0.01, 0.0])
+    found = Streams(4, 3)(frame).tolist()
+    assert found == pytest.approx([*(value * 4**-0.25 for value in (-1, 1, -1, 1)), 2.0, -0.4, 0.0], abs=1e-4)
+    assert Streams(4, 0)(frame[:4]).tolist() == pytest.approx([-1, 1, -1, 1], abs=1e-4)
+
+
+def test_streams_have_slopes_everywhere():
+    frame = torch.zeros(7, requires_grad=True)
+    Streams(4, 3)(frame).sum().backward()
+    assert torch.isfinite(frame.grad).all()
 
 
 @pytest.mark.parametrize("dilation", DILATIONS)

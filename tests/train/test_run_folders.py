@@ -1,0 +1,89 @@
+import pytest
+
+from resight.errors import InputError, WorkError
+from resight.train.options import TrainOptions
+from resight.train.run_files import write_record
+from resight.train.run_folders import check_same, found_run, reserved
+
+RECORD = {
+    "format": "resight-train-1", "state": "training", "options": TrainOptions(epochs=3).as_dict(),
+    "classes": ["a", "b"],
+    "data": {"source": "x", "digest": "0", "images": 4}, "split": {"skipped": 0}, "network": {"rgb": {"hash": "1"}},
+    "versions": {},
+}  # fmt: skip
+
+
+def test_a_free_or_empty_folder_is_new(tmp_path):
+    assert found_run(tmp_path / "none", False) is None and found_run(tmp_path, False) is None
+    assert found_run(tmp_path / "none", True) is None  # so that a job may always say --resume
+
+
+def test_what_is_there_is_not_overwritten(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(InputError, match=r"is there already and is not overwritten: choose another --out$"):
+            found_run(tmp_path, resume)
+    with pytest.raises(InputError, match="got a file"):
+        found_run(tmp_path / "notes.txt", True)
+
+
+def test_a_run_is_gone_on_with_only_if_asked(tmp_path):
+    write_record(tmp_path, RECORD)
+    with pytest.raises(InputError, match=r"a training that has not finished.*or --resume"):
+        found_run(tmp_path, False)
+    assert found_run(tmp_path, True) == RECORD
+    write_record(tmp_path, {**RECORD, "state": "finished", "model": {}})
+    with pytest.raises(InputError, match=r"holds a finished training, which is not overwritten: choose another --out$"):
+        found_run(tmp_path, False)
+
+
+def test_stopped_before_it_had_begun(tmp_path):
+    (tmp_path / "options.yaml").write_text("")
+    (tmp_path / ".resight-12.tmp").write_text("")
+    with pytest.raises(InputError, match="or --resume to begin again in it"):
+        found_run(tmp_path, False)
+    assert found_run(tmp_path, True) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"options": TrainOptions(epochs=4, lr=0.1).as_dict()}, r"lr None, now 0\.1; epochs 3, now 4"),
+        (
+            {"options": TrainOptions(epochs=3, batch=8).as_dict()},
+            "begun with other choices: batch 32, now 8: repeat the",
+        ),
+        ({"data": {"source": "y", "digest": "1", "images": 5}}, r"the data \(then x: 4 images; now y: 5\)"),
+        ({"split": {"skipped": 1}}, "images that cannot be read: 0, now 1"),
+        ({"network": {"rgb": {"hash": "2"}}}, "the weights that training starts from"),
+        ({"fold": 2}, "the fold: None, now 2"),
+    ],
+)
+def test_other_choices_are_named(tmp_path, change, message):
+    now = {**RECORD, **change}
+    with pytest.raises(InputError, match=message):
+        check_same(tmp_path, RECORD, now, TrainOptions(**now["options"]))
+
+
+def test_the_machine_may_be_another(tmp_path):
+    options = TrainOptions(epochs=3, device="cpu", workers=2, devices=2)
+    check_same(tmp_path, RECORD, {**RECORD, "options": options.as_dict()}, options)
+
+
+def test_two_cannot_train_in_one_folder(tmp_path):
+    with reserved(tmp_path / "a" / "run"):
+        assert (tmp_path / "a" / "run").is_dir()
+        with pytest.raises(WorkError, match="another process is training in"), reserved(tmp_path / "a" / "run"):
+            pass
+    assert not (tmp_path / "a" / "run").exists()  # nothing was put into it
+    with reserved(tmp_path / "a" / "run"):
+        (tmp_path / "a" / "run" / ".resight-12.tmp").write_text("of a killed process")
+        (tmp_path / "a" / "run" / "run.json").write_text("")
+    with reserved(tmp_path / "a" / "run"):
+        assert [one.name for one in (tmp_path / "a" / "run").iterdir()] == ["run.json"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkError, match=r"cannot write .*not a folder"), reserved(tmp_path / "file" / "run"):
+        pass
