@@ -89,7 +89,7 @@ def test_importing_resight_loads_nothing_heavy():
 
 
 def test_help_loads_nothing_heavy():
-    heavy = "torch timm torchvision faiss skimage sklearn scipy cv2 h5py".split()
+    heavy = "torch timm torchvision faiss skimage sklearn scipy cv2 h5py lightning tensorboard av onnx".split()
     for words in (
         "--help",
         "index --help",
@@ -100,6 +100,13 @@ def test_help_loads_nothing_heavy():
         "compare --help",
         "datasets --help",
         "table --help",
+        "train --help",
+        "train classify --help",
+        "train study --help",
+        "test --help",
+        "classify --help",
+        "svm --help",
+        "export --help",
     ):
         code = (
             "import sys, io, contextlib\nfrom resight.cli import run\n"

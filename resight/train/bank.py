@@ -11,7 +11,7 @@ import torch
 from resight.features.pipeline import work_stream
 from resight.measure.watching import Watch, unwatched
 from resight.train.data import Stock
-from resight.train.inputs import Fitting, pad_clips
+from resight.train.inputs import Fitting, pad_clips, why_not
 from resight.train.runs import exact_convolutions, pass_size
 
 
@@ -49,7 +49,7 @@ def make_bank(
             if result.error is None:
                 inputs[result.item] = result.vector
             else:
-                skipped[result.item] = result.error.reason
+                skipped[result.item] = why_not(result.error, paths[result.item])
             show(done, len(skipped))
     return Stock(inputs, skipped)
 

@@ -84,6 +84,8 @@ def train_classifier(
     from resight.train.networks import native_size
 
     known = resolved(asked, native_size(asked))
+    if known.frozen and known.input != "rgb" and known.sift_weights != "random":
+        raise InputError("tune head would leave SIFT's new first convolution as it was drawn, at random: use tune all")
     listener = Listener(progress or unwatched, report, tell or (lambda text: None))
     if folds:
         from resight.train.folds import train_folds

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from resight.errors import ImageError, WorkError
 from resight.features.pipeline import work_stream
 from resight.measure.watching import Watch, unwatched
-from resight.train.inputs import Fitting, pad_clips
+from resight.train.inputs import Fitting, pad_clips, why_not
 
 KEPT_BYTES = 2 << 30
 CHUNK = 16
@@ -84,7 +84,7 @@ def read_stock(
             if result.error is None:
                 found[result.item] = result.vector
             else:
-                skipped[result.item], failed = result.error.reason, failed + 1
+                skipped[result.item], failed = why_not(result.error, paths[result.item]), failed + 1
             show(done, failed)
     return Stock(found if keep else Decoded({place: paths[place] for place in found}, fitting), skipped)
 

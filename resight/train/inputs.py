@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resight.errors import InputError
+from resight.errors import ImageError, InputError
 from resight.images.read import ImageLike, read_image
 from resight.images.resize import fit
 from resight.train.options import TrainOptions
@@ -63,6 +63,11 @@ class Fitting:
 
             pixels = circle_mask(pixels)
         return pixels
+
+
+def why_not(error: ImageError, path: Path) -> str:
+    """Why an image cannot be read; of a sequence with the frame that cannot."""
+    return error.reason if error.where == str(path) else f"{Path(error.where).name}: {error.reason}"
 
 
 def as_path(item: object) -> Path:

@@ -21,7 +21,8 @@ REACH = 4  # cells to each side that a displacement may have
 GRIDS = (27, 12)  # cells a side of the maps: precise for slow motion, far-reaching for fast
 DETAIL = 3  # pixels to a cell's side, of which the edges are taken
 QUIET = 5e-4  # of full scale: where edges are weaker than this, there is nothing to follow
-OVERLAP = 0.3  # of a region that must be inside the image after a displacement
+LEAST = 0.1  # cells: a region that holds less holds nothing
+OVERLAP = 0.3  # of what a region holds that must be inside the image after a displacement
 CHANNELS = len(GRIDS) * REGIONS**2 * 3
 LUMA = (0.299, 0.587, 0.114)
 
@@ -93,9 +94,10 @@ def correlate(one: Tensor, other: Tensor) -> Tensor:
     one, other: (B, K, g, g)        of length 1 or less along K, g divisible by 3
     ->          (B, 3, 3, 9, 9)     region's row and column; displacement down and right, from -REACH to REACH
 
-    c[d] = mean of one[p] . other[p + d] over the p with p or p + d in the region and both in the map: what was in the
-    region, and what is in it now. So a map and itself have a peak at exactly 0, and exchanging the two turns the
-    displacements around. -1 where that are fewer than OVERLAP of twice the region's cells.
+    c[d] = sum of one[p] . other[p + d] over what was in the region (p in it) and what is in it now (p + d in it), where
+    both are in the map, divided by the sum of |one[p]|^2 over the former and |other[p + d]|^2 over the latter: cells
+    that hold nothing do not count. So a map and itself have a peak of 1 at exactly 0, and exchanging the two turns the
+    displacements around. -1 where less than OVERLAP of what the region holds stays in the map, 0 if it holds nothing.
     """
     side, span = one.shape[-1], 2 * REACH + 1
     padded = functional.pad(other, (REACH,) * 4)
@@ -106,11 +108,12 @@ def correlate(one: Tensor, other: Tensor) -> Tensor:
     moved = _regions(side).to(one)
     home = moved[REACH]
     sums = home @ products @ home.T + moved[:, None] @ products @ moved.mT
-    inside = moved.sum(1) @ home.T  # cells of each region of which p + d is in the map
-    there = moved.sum(2)  # and those p of which p + d is in the region
-    counts = inside[:, None, :, None] * inside[:, None] + there[:, None, :, None] * there[:, None]
-    enough = counts >= 2 * OVERLAP * (side // REGIONS) ** 2
-    return torch.where(enough, sums / counts.clamp(min=1), sums.new_tensor(-1.0)).permute(0, 3, 4, 1, 2)
+    stays = home * moved.sum(1)[:, None]  # (9, 3, g): p in the region and p + d in the map
+    was, now = (maps.square().sum(1)[:, None, None] for maps in (one, other))
+    back = stays.flip(0)
+    held = stays[:, None] @ was @ stays.mT + back[:, None] @ now @ back.mT
+    enough = held >= OVERLAP * held[:, REACH : REACH + 1, REACH : REACH + 1]
+    return torch.where(enough, sums / held.clamp(min=LEAST), sums.new_tensor(-1.0)).permute(0, 3, 4, 1, 2)
 
 
 def _regions(side: int) -> Tensor:
@@ -131,7 +134,7 @@ def peaks(correlation: Tensor) -> Tensor:
     span = 2 * REACH + 1
     # A hair for staying: where nothing can be followed, all displacements are equal, and the first would win.
     stay = torch.zeros(span, span, device=correlation.device)
-    stay[REACH, REACH] = 1e-6
+    stay[REACH, REACH] = 1e-5
     flat = (correlation + stay).flatten(-2)
     value, place = flat.max(-1)
     down, right = place // span, place % span

@@ -19,7 +19,8 @@ def times_per_image(runs: Mapping[str, Run], *, repeats: int = REPEATS, images: 
     The rows take turns, so that whatever else the machine does falls on all of them alike. Noise images of each run's
     own size: a network's time does not depend on what it sees.
     """
-    before, found = torch.get_num_threads(), {name: [] for name in runs}  # type: dict[str, list[float]]
+    before = torch.get_num_threads()
+    found: dict[str, list[float]] = {name: [] for name in runs}
     draw = torch.Generator().manual_seed(0)
     batches = {}
     for name, run in runs.items():

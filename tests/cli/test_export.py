@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def test_lines_and_json(folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(export, "_graph", lambda run, inputs: b"graph")
+    monkeypatch.setattr(export, "_graphs", lambda run, inputs: [b"graph"])
     monkeypatch.setattr(export, "compare", lambda run, data, inputs: (2e-7, 3e-6))
     assert resight(["export", folder, "--onnx", str(tmp_path / "a.onnx")]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -257,3 +257,10 @@ def test_which_process_this_is(monkeypatch):
 @pytest.mark.parametrize("name", resight.train.__all__)
 def test_public_names_load_on_first_use(name):
     assert getattr(resight.train, name) is not None
+
+
+def test_a_new_first_convolution_is_not_left_as_it_was_drawn(data, tmp_path):
+    for chosen in ("sift", "fusion"):
+        with pytest.raises(InputError, match="use tune all"):
+            train_classifier(data, tmp_path / "no", input=chosen, tune="head")
+    assert not (tmp_path / "no").exists()

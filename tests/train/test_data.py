@@ -190,6 +190,15 @@ def test_sequences_of_unequal_length_are_padded(tmp_path):
     assert batch.labels.tolist() == [1, 1]
 
 
+def test_a_frame_that_cannot_be_read_is_a_row_that_names_it(tmp_path):
+    root = clip_folders(tmp_path / "clips", each=3)
+    clips = dict(enumerate(sorted((root / "blue").iterdir())))
+    (clips[1] / "1.png").write_bytes(b"nothing")
+    stock = read_stock(clips, Fitting(32, frames=4))
+    assert list(stock.inputs) == [0, 2] and list(stock.skipped) == [1]
+    assert "1.png" in stock.skipped[1] or "frame 2" in stock.skipped[1]
+
+
 def test_all_frames_of_a_sequence_are_augmented_alike(tmp_path):
     (tmp_path / "clip").mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)

@@ -93,24 +93,36 @@ def test_a_file_that_differs_is_not_written(exported, tmp_path, monkeypatch):
     (weights,) = (one for one in model.graph.initializer if one.name.endswith("head.bias"))
     array = onnx.numpy_helper.to_array(weights) + np.float32([0.1, 0, 0])
     weights.raw_data = array.tobytes()
-    monkeypatch.setattr(export, "_graph", lambda run, inputs: model.SerializeToString())
+    monkeypatch.setattr(export, "_graphs", lambda run, inputs: [model.SerializeToString()] * 2)
     with pytest.raises(WorkError, match=r"not written: its probabilities differ from the run's by .* more than 0\.001"):
         export_onnx(exported[0], tmp_path / "a.onnx")
-    monkeypatch.setattr(export, "_graph", lambda run, inputs: b"no model")
+    monkeypatch.setattr(export, "_graphs", lambda run, inputs: [b"no model"])
     with pytest.raises(WorkError, match="onnxruntime cannot run what was exported"):
         export_onnx(exported[0], tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_second_is_taken_if_the_first_is_wrong(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_graphs", lambda run, inputs: [b"wrong", graph_of(exported)])
+    before = export.compare
+
+    def compare(run, data, inputs):
+        return (float("nan"), 0.0) if data == b"wrong" else before(run, data, inputs)
+
+    monkeypatch.setattr(export, "compare", compare)
+    export_onnx(exported[0], tmp_path / "a.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == graph_of(exported)
+
+
 def test_nan_is_no_agreement(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_graph", lambda run, inputs: b"")
+    monkeypatch.setattr(export, "_graphs", lambda run, inputs: [b""])
     monkeypatch.setattr(export, "compare", lambda run, data, inputs: (float("nan"), 0.0))
     with pytest.raises(WorkError, match="differ from the run's by nan"):
         export_onnx(exported[0], tmp_path / "a.onnx")
 
 
 def test_an_older_file_is_replaced_and_pixels_are_made_up_if_none_are_there(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_graph", lambda run, inputs: graph_of(exported))
+    monkeypatch.setattr(export, "_graphs", lambda run, inputs: [graph_of(exported)])
     folder = shutil.copytree(exported[0].folder, tmp_path / "run")
     (folder / "split.csv").write_text("path,label,part\ngone.png,red,train\n")
     (tmp_path / "a.onnx").write_text("old")

@@ -28,10 +28,12 @@ def test_sift_is_in_the_file(tmp_path, options):
     assert report.real
     assert report.difference < 1e-4
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), np.uint8)
+    pixels[1, :, 8:] = 77  # flat: no gradient to divide by
     assert max(compare(run, (tmp_path / "a.onnx").read_bytes(), {"pixels": pixels})) < 1e-3
 
 
-def test_a_sequence_is_filled_up_as_one_likes(tmp_path):
+@pytest.mark.parametrize("head", ["pool", "gru"])  # without and with the motion between frames
+def test_a_sequence_is_filled_up_as_one_likes(tmp_path, head):
     import onnxruntime
 
     random = np.random.default_rng(0)
@@ -41,7 +43,7 @@ def test_a_sequence_is_filled_up_as_one_likes(tmp_path):
             folder.mkdir(parents=True)
             for frame in range(2 + clip):
                 Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / f"{frame}.png")
-    run = make_run(tmp_path / "run", tmp_path / "data", sequences=True, frames=5, size=32, head="pool")
+    run = make_run(tmp_path / "run", tmp_path / "data", sequences=True, frames=5, size=32, head=head)
     report = export_onnx(run, tmp_path / "a.onnx")
     assert report.difference < 1e-5
     assert report.inputs == {"frames": "('batch', 'time', 3, 32, 32) uint8", "lengths": "('batch',) int64"}

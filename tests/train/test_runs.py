@@ -12,7 +12,7 @@ from resight.images.read import read_image
 from resight.images.resize import fit
 from resight.train.classifier import train_classifier
 from resight.train.run_files import MODEL, RECORD, read_options, read_record, write_options
-from resight.train.runs import Run
+from resight.train.runs import Run, exact_convolutions
 from resight.train.sequence_network import make_sequence_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -172,3 +172,15 @@ def test_door_of_folders(tmp_path, copied):
     (copied / RECORD).write_text('{"format": ')
     with pytest.raises(InputError, match=r"run\.json: not JSON, or damaged"):
         read_record(copied)
+
+
+def test_convolutions_of_a_gpu_are_exact_while_scoring():
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        with exact_convolutions(torch.device("cuda")):
+            assert torch.backends.cudnn.allow_tf32 is False
+        with exact_convolutions(torch.device("cpu")):
+            assert torch.backends.cudnn.allow_tf32 is True
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
