@@ -19,7 +19,11 @@ def home(tmp_path, monkeypatch):
     for number in range(24):
         folder = tmp_path / "Pictures" / ("holiday" if number % 2 else ".")
         Image.fromarray(picture(number)).save(folder / f"{number}.jpg")
-    Image.fromarray(picture(3)).save(tmp_path / "query.jpg")
+        (tmp_path / "photos" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number)).save(tmp_path / "photos" / "ab"[number % 2] / f"{number}.jpg")
+    (tmp_path / "new").mkdir()
+    for folder in (tmp_path, tmp_path / "new"):
+        Image.fromarray(picture(3)).save(folder / "query.jpg")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path

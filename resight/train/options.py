@@ -111,7 +111,7 @@ class TrainOptions:
     epochs: int | None = None
     """Default: 5, and 100 if tune is head."""
     batch: int = 32
-    """Images, or sequences, of one step."""
+    """Images, or sequences, of one step, over all devices."""
     label_smoothing: float = 0.0
     """Share of each target spread over all classes."""
     dropout: float = 0.2
@@ -209,7 +209,7 @@ def changed(one: TrainOptions, other: TrainOptions) -> list[str]:
 def resolved(options: TrainOptions, size: int) -> TrainOptions:
     """The options with every default that depends on others filled in; size: the weights' native size."""
     head = options.frozen
-    rates = {("adamw", True): 1e-3, ("adamw", False): 5e-4, ("sgd", True): 0.1, ("sgd", False): 0.01}
+    rates = {("adamw", True): 3e-3, ("adamw", False): 5e-4, ("sgd", True): 0.1, ("sgd", False): 0.01}
     return replace(
         options,
         sift_backbone=options.sift_backbone or options.backbone,

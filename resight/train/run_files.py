@@ -70,7 +70,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     classes = record["classes"]
     if len(classes) < 2 or len(set(map(str, classes))) < len(classes) or not all(isinstance(c, str) for c in classes):
         raise InputError(f"{file}: expected the names of at least two classes")
-    if record["state"] == "finished" and not isinstance(record.get("model"), dict):
+    model = record.get("model")
+    if record["state"] == "finished" and not (isinstance(model, dict) and isinstance(model.get("sha256"), str)):
         raise InputError(f"{file}: model is missing or damaged")
     return record
 

@@ -32,7 +32,7 @@ def test_a_run_is_gone_on_with_only_if_asked(tmp_path):
     with pytest.raises(InputError, match=r"a training that has not finished.*or --resume"):
         found_run(tmp_path, False)
     assert found_run(tmp_path, True) == RECORD
-    write_record(tmp_path, {**RECORD, "state": "finished", "model": {}})
+    write_record(tmp_path, {**RECORD, "state": "finished", "model": {"sha256": "0"}})
     with pytest.raises(InputError, match=r"holds a finished training, which is not overwritten: choose another --out$"):
         found_run(tmp_path, False)
 
