@@ -185,9 +185,9 @@ def test_left_and_right_need_time(panned):
         network = made(head, **given)
         features = known if network.channels else known[..., :-CHANNELS]
         torch.manual_seed(0)
-        optimiser = torch.optim.AdamW(network.head.parameters(), 1e-3, weight_decay=0.05)
+        optimiser = torch.optim.AdamW(network.head.parameters(), 2e-3, weight_decay=0.05)
         network.train()
-        for _ in range(60):
+        for _ in range(40):
             loss = functional.cross_entropy(network.classify(features[train], lengths[train]), labels[train])
             optimiser.zero_grad()
             loss.backward()
