@@ -1,7 +1,10 @@
+import resight.explain.explaining as _explaining
+
 from ._version import __version__ as __version__
 from .errors import ImageError as ImageError
 from .errors import InputError as InputError
 from .errors import WorkError as WorkError
+from .explain.heat import Heat as Heat
 from .features.config import EncoderConfig as EncoderConfig
 from .features.dense_sift import DenseSift as DenseSift
 from .features.dense_sift import dense_sift as dense_sift
@@ -20,3 +23,5 @@ from .search.ranking import Ranking as Ranking
 from .tables.extract import extract as extract
 from .tables.formats import open_table as open_table
 from .tables.formats import open_writer as open_writer
+
+explain = _explaining.explain

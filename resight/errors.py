@@ -1,6 +1,10 @@
 """The two kinds of expected failure, and the sentence for an unknown name.
 
-Doors (command line, web) turn them into one line and an exit code: InputError 2, WorkError 1.
+Doors (command line, web) turn them into one line and an exit code: InputError 2, WorkError 1. Which of the two: an
+InputError is what another call would mend (a wrong name or number, a folder that is no run, no such file, options that
+contradict each other, a run that has not finished). A WorkError is a right call whose work failed, by the state of a
+disk, a file or a machine: a damaged run or checkpoint, images of which none can be read, a full disk, no memory. A file
+that is there and was right once is damaged (1); one that never was what is asked for is the wrong one (2).
 """
 
 from __future__ import annotations
@@ -52,6 +56,9 @@ ADVICE = {
     errno.EISDIR: "this is a folder; give a file name inside it",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
+
+# Of these, only writing can be the cause.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def advice(error: OSError) -> str:

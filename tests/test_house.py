@@ -103,10 +103,12 @@ def test_help_loads_nothing_heavy():
         "train --help",
         "train classify --help",
         "train study --help",
+        "train finish --help",
         "test --help",
         "classify --help",
         "svm --help",
         "export --help",
+        "explain --help",
     ):
         code = (
             "import sys, io, contextlib\nfrom resight.cli import run\n"
@@ -116,7 +118,9 @@ def test_help_loads_nothing_heavy():
         assert python(code) == "[]", words
 
 
-@pytest.mark.parametrize("name", ["Collection", "Encoder", "EncoderConfig", "Ranking", "read_image", "InputError"])
+@pytest.mark.parametrize(
+    "name", ["Collection", "Encoder", "EncoderConfig", "Ranking", "Heat", "read_image", "InputError"]
+)
 def test_public_names_load_on_first_use(name):
     assert name in resight.__all__
     assert getattr(resight, name).__name__ == name

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml, Yaml
 
 from resight._version import __version__
-from resight.errors import InputError, WorkError, unknown
+from resight.errors import DISK, InputError, WorkError, advice, unknown
 
 EPILOGUE = "Documentation and examples: docs/ and README.md of the project."
 
@@ -36,6 +36,7 @@ COMMANDS = {
     "train": ("resight.cli.train:app", "Train a classifier: RGB, dense SIFT or both; images or sequences."),
     "test": ("resight.cli.test:test", "Measure a trained classifier: accuracy, per class, calibration, confusion."),
     "classify": ("resight.cli.classify:classify", "Name what is in images, with a trained classifier."),
+    "explain": ("resight.cli.explain:explain", "Heat maps: what in images speaks for a class, or for their likeness."),
     "svm": ("resight.cli.svm:svm", "Fit support vector machines on the features of a trained classifier."),
     "export": ("resight.cli.export:export", "Write a trained classifier as an ONNX file."),
     "info": ("resight.cli.upkeep:info", "What is in a collection."),
@@ -113,6 +114,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in DISK:
+        return f"cannot write {error.filename or 'a file'}: {advice(error)}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

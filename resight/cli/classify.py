@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json as json_module
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from resight.errors import ImageError, InputError
 from resight.show.text import visible
 
 if TYPE_CHECKING:
+    from resight.images.contents import LeftOut
     from resight.train.runs import Run
 
 TOP = 5
@@ -37,7 +39,7 @@ def classify(
     device: str = "auto",
     json: bool = False,
 ) -> int:
-    """Print the most probable classes of images: probability, class, path.
+    """Print the most probable classes of images or sequences: probability, class, path.
 
     An image that cannot be read is a line with the reason; the exit code is 1 if none could be read.
 
@@ -46,8 +48,8 @@ def classify(
     run
         Folder of a training run.
     images
-        Images, folders, globs or CSV lists (column path); of a run on sequences folders of frames, videos, or folders
-        of them.
+        Images, folders, globs or CSV lists (column path). Of a run on sequences: folders of frames, videos, CSV lists
+        of these, or folders that hold them, in which images beside the sequences are left out.
     top
         Classes of each image; default: 5 of a single image and in files, 1 of several.
     out
@@ -61,6 +63,7 @@ def classify(
     json
         Print as JSON.
     """
+    from resight.train.inputs import mirror_notes
     from resight.train.runs import Run
 
     if top is not None and top < 1:
@@ -69,14 +72,15 @@ def classify(
         raise InputError(f"--out takes a .csv or .json file, got {str(out)!r}")
     check_file(out)
     trained = Run.open(run, device)
-    paths = _paths(trained, images)
+    paths, notes = _paths(trained, images)
+    for note in [*notes, *mirror_notes(trained.options, flips)]:
+        print(f"note: {visible(note)}", file=sys.stderr)
     kept: list[dict[str, Any]] = []
     written = out is not None or json
     count = min(top or (TOP if written or len(paths) == 1 else 1), len(trained.classes))
     failed = 0
-    kind = "sequences" if trained.options.sequences else "images"
     # Lines are progress enough.
-    with progress("classifying", len(paths), kind) if written else nullcontext(None) as show:
+    with progress("classifying", len(paths), trained.unit) if written else nullcontext(None) as show:
         for row in _rows(trained, paths, count, flips, show):
             failed += "error" in row
             if written:
@@ -87,42 +91,62 @@ def classify(
     return 1 if failed == len(paths) or (strict and failed) else 0
 
 
-def _paths(run: Run, images: tuple[Path, ...]) -> list[Path]:
-    from resight.images import list_images
+def _paths(run: Run, images: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
+    """What is to be classified, and notes on what is not."""
+    from resight.images.contents import left_out_notes, missed_notes
 
     if not images:
-        raise InputError("nothing to classify: give images, folders or globs")
-    ignored: Counter[str] = Counter()
-    if run.options.sequences:
-        paths = [path for one in images for path in _sequences(one, ignored)]
-    else:
-        paths = [listing.path for listing in list_images(list(images), labels="none", ignored=ignored)]
+        raise InputError(f"nothing to classify: give {run.unit}, folders or globs")
+    left_out: LeftOut = []
+    find = _sequences if run.options.sequences else _images
+    paths = [path for one in images for path in find(run, one, left_out)]
     if not paths:
-        left = f" (left out: {', '.join(f'{n:,} {what}' for what, n in ignored.most_common(5))})" if ignored else ""
-        what = "sequences" if run.options.sequences else "images"
-        raise InputError(f"no {what} in {', '.join(map(str, images[:5]))}{left}")
-    return paths
+        why = "".join(f"; {note}" for note in left_out_notes(left_out))
+        raise InputError(f"no {run.unit} in {', '.join(map(str, images[:5]))}{why}")
+    return paths, missed_notes(left_out)
 
 
-def _sequences(place: Path, ignored: Counter[str]) -> list[Path]:
-    """A video, a folder of frames, or all of them below a folder."""
-    from resight.images import SUFFIXES as IMAGES
-    from resight.images.class_folders import list_sequences
+def _images(run: Run, place: Path, left_out: LeftOut) -> list[Path]:
+    """An image, those below a folder, of a glob or of a CSV."""
+    from resight.images import list_images
+    from resight.images.contents import absolute, images_at
+    from resight.images.places import is_folder
 
-    place = place.expanduser()
-    if not place.is_dir():
-        if not place.exists():
-            raise InputError(f"{place}: there is no such file or folder")
-        return [place]
-    holds_frames = any(one.suffix.lower() in IMAGES and not one.name.startswith(".") for one in place.iterdir())
-    return [place] if holds_frames else list_sequences(place.absolute(), ignored)
+    if is_folder(_home(place)):
+        return images_at(absolute(_home(place)), left_out)
+    ignored: Counter[str] = Counter()
+    found = [listing.path for listing in list_images([place], labels="none", ignored=ignored)]
+    left_out += [(kind, place) for kind in ignored.elements()]
+    return found
+
+
+def _sequences(run: Run, place: Path, left_out: LeftOut) -> list[Path]:
+    """A video, a folder of frames, all of them below a folder, or those of a CSV."""
+    from resight.images import list_images
+    from resight.images.class_folders import sequences_at
+    from resight.images.contents import absolute
+    from resight.images.places import is_folder, is_there
+
+    place = _home(place)
+    if is_folder(place):
+        return sequences_at(absolute(place), run.classes, left_out)
+    if not is_there(place):
+        raise InputError(f"{place}: there is no such file or folder")
+    return [one.path for one in list_images(place, labels="none")] if place.suffix.lower() == ".csv" else [place]
+
+
+def _home(place: Path) -> Path:
+    """Without the sign for a home folder; Path.expanduser raises for an unknown user."""
+    return Path(os.path.expanduser(place))
 
 
 def _rows(run: Run, paths: list[Path], top: int, flips: bool, show: Any) -> Iterator[dict[str, Any]]:
     """{path, classes: [{class, score}]} or {path, error} of each image, in order."""
+    from resight.train.inputs import why_not
+
     for path, found in run.scores(paths, flips=flips, progress=show):
         if isinstance(found, ImageError):
-            yield {"path": str(path), "error": found.reason}
+            yield {"path": str(path), "error": why_not(found, path)}
             continue
         best = sorted(range(len(found)), key=lambda place: (-found[place], place))[:top]
         classes = [{"class": run.classes[place], "score": round(float(found[place]), 6)} for place in best]

@@ -16,8 +16,12 @@ from resight.show.text import visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from resight.explain.pairs import Pair
     from resight.search import Collection, Ranking
     from resight.search.after import After
+
+RESULTS_EXPLAINED, MOST_EXPLAINED = 20, 10  # results of a query, and queries: their pictures are held until written
+ALIKE_COLUMNS = 6  # two results of three pictures each
 
 
 def search(
@@ -34,6 +38,7 @@ def search(
     path: str | None = None,
     html: Path | None = None,
     sheet: Path | None = None,
+    explain: Annotated[bool, Parameter(negative="")] = False,
     json: bool = False,
 ) -> int:
     """Find the images that look like a query.
@@ -64,6 +69,9 @@ def search(
         Write a self-contained HTML page.
     sheet
         Write a contact sheet (.png or .jpg; several queries get numbers).
+    explain
+        In --html and --sheet show where each of the first 20 results is like the query: heat maps over both that sum to
+        the similarity, and lines between points that agree (--then ransac). For up to 10 queries. See docs/explain.md.
     json
         Print the result as JSON.
     """
@@ -75,12 +83,16 @@ def search(
 
     if sheet is not None:
         check_suffix(sheet)
+    if explain and html is None and sheet is None:
+        raise InputError("--explain is drawn into a page or a sheet: add --html out.html or --sheet out.png")
     if not queries:
         raise InputError("no query: give one or more images, folders or globs")
     with Collection.open(in_) as photos:
         paths = [str(listing.path) for query in queries for listing in list_images(query)]
         if not paths:
             raise InputError(f"no images among the queries: {', '.join(queries)}")
+        if explain and len(paths) > MOST_EXPLAINED:
+            raise InputError(f"--explain is for at most {MOST_EXPLAINED} queries at a time, got {len(paths)}")
         region = parse_box(box) if box is not None else None
         if region is not None and len(paths) != 1:
             raise InputError(f"--box needs exactly one query, got {len(paths)}")
@@ -91,6 +103,7 @@ def search(
         rankings = photos.search_many(
             paths, k, boxes=[region] * len(paths), box_on=box_on, label=label, path=path, after=after, failed=failed
         )
+        explained = explain_all(photos, rankings) if explain else None
         encoder = photos.config
         searched = f"{len(photos):,} images in {in_}, described by {encoder.backbone}, {encoder.descriptor}."
     for error in failed:
@@ -100,9 +113,9 @@ def search(
             _tell_clipped(rankings[0], region)
         _print_all(rankings, failed, json)
         if html is not None:
-            write_atomic(html, ranking_report(rankings, searched))
+            write_atomic(html, ranking_report(rankings, searched, explained))
         if sheet is not None:
-            _write_sheets(rankings, sheet)
+            _write_sheets(rankings, sheet, explained)
         for written in (html, sheet):
             if written is not None and not json:
                 print(f"wrote {visible(str(written))}")
@@ -131,9 +144,35 @@ def _tell_clipped(ranking: Ranking, box: tuple[float, float, float, float]) -> N
         print(f"resight: the box reaches beyond the image, {width} x {height}: used is {part}", file=sys.stderr)
 
 
-def _write_sheets(rankings: list[Ranking], path: Path) -> None:
+def explain_all(photos: Collection, rankings: list[Ranking]) -> list[tuple[Pair | None, ...]]:
+    """Why the first results of each ranking are like its query, with progress shown."""
+    from resight.explain.results import explain_results
+
+    with progress("explaining", sum(min(RESULTS_EXPLAINED, len(ranking)) for ranking in rankings)) as show:
+        found: list[tuple[Pair | None, ...]] = []
+        done = failed = 0
+        for ranking in rankings:
+
+            def count(own: int, lost: int, done: int = done, failed: int = failed) -> None:
+                show(done + own, failed + lost)
+
+            found.append(explain_results(photos, ranking, RESULTS_EXPLAINED, count))
+            done, failed = done + len(found[-1]), failed + found[-1].count(None)
+    return found
+
+
+def _write_sheets(rankings: list[Ranking], path: Path, explained: list[tuple[Pair | None, ...]] | None) -> None:
+    from resight.show import save_picture
+    from resight.show import sheet as draw
+    from resight.show.alike import alike_pictures
+
     for number, ranking in enumerate(rankings, 1):
-        ranking.sheet(path if len(rankings) == 1 else path.with_stem(f"{path.stem}-{number}"))
+        own = path if len(rankings) == 1 else path.with_stem(f"{path.stem}-{number}")
+        if explained is None or not len(ranking):
+            ranking.sheet(own)
+            continue
+        pictures = alike_pictures(ranking, explained[number - 1])
+        save_picture(draw(pictures, columns=ALIKE_COLUMNS, title=Path(ranking.query).name), own)
 
 
 def ready(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resight.train.history import EpochLine
+    from resight.train.runs import Run
     from resight.train.study import Cell
     from resight.train.study_config import Study
 
@@ -18,7 +19,8 @@ def study(config: Path, /, *, out: Path | None = None, device: str = "auto") -> 
     """Train and test every row of a file with every seed, and write one table: mean and standard deviation.
 
     Run it again to go on after an interruption, or after a change of the file or the images: what is finished and
-    unchanged is not trained twice. Everything in the file is checked before the first run begins.
+    unchanged is not trained twice. Everything in the file is checked before the first run begins. With `test: false`
+    in it the table shows validation alone, to choose options by before anything is tested.
 
     Parameters
     ----------
@@ -44,12 +46,13 @@ def study(config: Path, /, *, out: Path | None = None, device: str = "auto") -> 
         plan,
         device=device,
         announce=lambda text: print(f"{len(cells) + 1} of {runs}  {visible(text)}", flush=True),
+        tell=lambda text: print(f"  {visible(text)}", flush=True),
         report=_Epochs().show,
         progress=show_progress,
     ):
         cells.append(cell)
         print(f"{len(cells)} of {runs}  {visible(str(cell))}{' (as before)' if cell.reused else ''}", flush=True)
-    return _finish(plan, cells)
+    return _finish(plan, cells, device)
 
 
 class _Epochs:
@@ -68,25 +71,25 @@ class _Epochs:
             print(f"  {epoch_line(line)}", flush=True)
 
 
-def _finish(plan: Study, cells: list[Cell]) -> int:
+def _finish(plan: Study, cells: list[Cell], device: str) -> int:
     from resight.show import write_atomic
     from resight.show.text import visible
     from resight.train.runs import Run
-    from resight.train.study_table import NOTE, table_csv, table_lines, table_markdown, table_text
+    from resight.train.study_table import notes, table_csv, table_lines, table_markdown, table_text
     from resight.train.study_times import times_per_image
 
     first = {cell.row: cell for cell in reversed(cells)}
-    pictures = {row: cell for row, cell in first.items() if not dict(plan.rows)[row].sequences}
-    times = times_per_image({row: Run.open(cell.folder) for row, cell in pictures.items()})
-    lines = table_lines(cells, times)
+    runs = {row: Run.open(first[row].folder, device) for row, _ in plan.rows}
+    lines, unit = table_lines(cells, times_per_image(runs)), "sequence" if plan.sequences else "image"
     out = Path(plan.out)
     page, sheet = out / f"{plan.name}.md", out / f"{plan.name}.csv"
+    facts = [*_facts(plan, cells), f"Times: {_machine(next(iter(runs.values())))}."]
     write_atomic(sheet, table_csv(cells).encode("utf-8", "backslashreplace"))
-    write_atomic(page, visible_lines(table_markdown(lines, _facts(plan, cells))))
+    write_atomic(page, visible_lines(table_markdown(lines, facts, unit)))
     print()
-    print(visible_lines(table_text(lines)))
+    print(visible_lines(table_text(lines, unit)))
     print()
-    print(NOTE)
+    print("\n".join(notes(lines, unit)))
     print(f"wrote {visible(str(page))} and {visible(str(sheet))}; each run is in {visible(str(out / 'runs'))}")
     return 0
 
@@ -99,11 +102,22 @@ def visible_lines(text: str) -> str:
 
 
 def _facts(plan: Study, cells: list[Cell]) -> list[str]:
-    shares = [f"{count} {what} images a class" for count, what in
+    unit = "sequences" if plan.sequences else "images"
+    shares = [f"{count:,} {what} {unit} a class" for count, what in
               ((plan.train_images, "training"), (plan.test_images, "test")) if count]  # fmt: skip
-    tested = sorted({cell.tested for cell in cells})
+    counts = [(what, sorted({getattr(cell, name) for cell in cells})) for what, name in
+              (("trained on", "trained"), ("validated on", "validated"), ("tested on", "tested"))]  # fmt: skip
+    used = ", ".join(f"{what} {_range(found)}" for what, found in counts if any(found))
     return [
-        f"Data: {Path(plan.data).name}{', ' + ' and '.join(shares) if shares else ''}; "
-        f"{' or '.join(f'{count:,}' for count in tested)} images tested.",
+        f"Data: {Path(plan.data).name}{', at most ' + ' and '.join(shares) if shares else ''}; each run {used} {unit}.",
         f"Seeds: {', '.join(map(str, plan.seeds))}. Each run's options and scores: its folder.",
     ]
+
+
+def _range(counts: list[int]) -> str:
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+
+
+def _machine(run: Run) -> str:
+    device = next(run.network.parameters()).device
+    return "one thread of the CPU" if device.type == "cpu" else str(device)

@@ -32,7 +32,7 @@ def test(
     device: str = "auto",
     json: bool = False,
 ) -> int:
-    """Classify labelled images and compare: accuracy, per class, calibration, confusion matrix.
+    """Classify labelled images or sequences and compare: accuracy, per class, calibration, confusion matrix.
 
     Writes results.txt, results.json, predictions.csv, confusion.csv, confusion.png, reliability.png and skipped.csv.
 
@@ -84,8 +84,8 @@ def test(
 
 def _print(report: TestReport, place: Path) -> None:
     rate = report.tested / max(report.seconds, 1e-9)
-    print(f"{visible(report.run)} on {visible(report.data)}, part {report.part}: {report.tested:,} images "
-          f"in {duration(report.seconds)}, {rate:.0f} images/s")  # fmt: skip
+    print(f"{visible(report.run)} on {visible(report.data)}, part {report.part}: {report.tested:,} {report.unit} "
+          f"in {duration(report.seconds)}, {rate:.0f} {report.unit}/s")  # fmt: skip
     if report.skipped:
         print_skipped(report.skipped)
     print()
@@ -99,7 +99,7 @@ def _print(report: TestReport, place: Path) -> None:
 
 
 def print_skipped(skipped: tuple[tuple[str, str], ...]) -> None:
-    """The images that could not be read: how many, and the first of them."""
+    """What could not be read: how many, and the first of them."""
     print(f"  {len(skipped):,} could not be read and do not count:")
     for path, reason in skipped[:SKIPPED_SHOWN]:
         print(f"    {visible(path)}: {visible(reason)}")

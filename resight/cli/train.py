@@ -33,7 +33,7 @@ SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BEFORE_BAR = 1.0
 TOPICS = {
     "Network": "input backbone weights sift_backbone sift_weights sift stem size dropout",
-    "Images": "fit mask augment balance validation test seed",
+    "Images": "fit mask augment balance validation test groups seed",
     "Learning": "tune epochs batch lr optimiser weight_decay schedule warmup decay_every decay "
     "label_smoothing ema early_stop",
     "Sequences": "sequences frames head motion",
@@ -44,7 +44,7 @@ app = App(name="train", help="Train a classifier.")
 
 
 def classify(
-    data: Path,
+    data: Path | None = None,
     /,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
@@ -57,14 +57,14 @@ def classify(
 ) -> int:
     """Train a classifier of images or sequences, and keep it in a folder.
 
-    The defaults fine-tune a small network, which takes minutes on a CPU; --tune head is faster and often as good. Run
-    the same command with --resume to go on after an interruption.
+    The defaults fine-tune a small network, which takes minutes on a CPU; --tune head is faster and often as good.
+    After an interruption --out FOLDER --resume goes on, and `resight train finish FOLDER` keeps the best epoch so far.
 
     Parameters
     ----------
     data
         A folder with a folder for each class; one with train, val, test of such folders; or a CSV with path, label and
-        perhaps split and group.
+        perhaps split and group. With --resume it may be left out.
     out
         Folder of the run, which must not exist yet.
     preset
@@ -74,15 +74,17 @@ def classify(
     folds
         Train this many times, each time validated on another part of the data.
     resume
-        Go on with the run in --out, if there is one.
+        Go on with the run in --out, if there is one, with its data and options; what is given besides must agree.
     json
         Print the record of the run as JSON, and nothing else.
     """
+    from resight.train.asking import ask
     from resight.train.classifier import train_classifier
     from resight.train.plan import rank
 
-    chosen = _options(config, preset, {name: value for name, value in options.items() if value is not None})
-    first = rank(chosen) == 0
+    given = {name: value for name, value in options.items() if value is not None}
+    asked = ask(out, given, preset=preset, config=config, folds=folds, resume=resume)
+    first = rank(asked.options) == 0
     if first:
         check_folder(out)
     else:
@@ -91,8 +93,8 @@ def classify(
     printer = _Printer()
     try:
         made = train_classifier(
-            data, out, chosen, folds=folds, resume=resume, progress=None if quiet else show_progress,
-            report=None if quiet else printer.epoch, tell=None if quiet else printer.line,
+            data, out, asked.options, folds=asked.folds, resume=resume, progress=None if quiet else show_progress,
+            report=None if quiet else printer.epoch, tell=None if quiet else print_line,
         )  # fmt: skip
     except KeyboardInterrupt:
         if first:
@@ -102,10 +104,15 @@ def classify(
     if json and first:
         runs = made.runs if hasattr(made, "runs") else (made,)
         records = [{"folder": str(run.folder), **run.record} for run in runs]
-        print(json_module.dumps(records if folds else records[0], indent=1))
+        print(json_module.dumps(records if asked.folds else records[0], indent=1))
     elif first:
-        _print_end(made)
+        print_end(made)
     return 0
+
+
+def print_line(text: str) -> None:
+    """Prints what is worth knowing."""
+    print(visible(text), flush=True)
 
 
 def epoch_line(line: EpochLine) -> str:
@@ -129,10 +136,6 @@ class _Printer:
         self.last: EpochLine | None = None
         self._printed = -SECONDS_BETWEEN_EPOCHS
 
-    def line(self, text: str) -> None:
-        """Prints a line."""
-        print(visible(text), flush=True)
-
     def epoch(self, line: EpochLine) -> None:
         """Prints an epoch, or not."""
         self.last = line
@@ -145,13 +148,6 @@ class _Printer:
         """What is said after Ctrl-C."""
         kept = f"{self.last.epoch} of {self.last.epochs} epochs" if self.last else "epochs that have ended"
         return f"interrupted; {kept} are kept: run the same command with --resume to go on"
-
-
-def _options(config: Path | None, preset: str | None, given: dict[str, Any]) -> TrainOptions:
-    from resight.train.options import make_options
-    from resight.train.run_files import read_options
-
-    return make_options(preset, **given) if config is None else read_options(config, preset, **given)
 
 
 def show_progress(verb: str, total: int, unit: str) -> AbstractContextManager[Callable[[int, int], None]]:
@@ -197,13 +193,15 @@ def _rare_lines(verb: str, total: int) -> Callable[[int, int], None]:
     return show
 
 
-def _print_end(made: Run | FoldedRuns) -> None:
+def print_end(made: Run | FoldedRuns) -> None:
+    """What came out of a training, and what to do next."""
     from resight.train.folds import FoldedRuns
 
     if isinstance(made, FoldedRuns):
         for number, (run, accuracy) in enumerate(zip(made.runs, made.accuracies, strict=True), 1):
             print(f"fold {number}: validation accuracy {accuracy:.3f}  {visible(str(run.folder))}")
         print(f"{made} (after the last epoch of each; folds.json has them all)")
+        print(_next(made.runs[0]) + ("   (each fold is a run)" if len(made.runs) > 1 else ""))
         return
     best, record = made.record["best"], made.record
     if best["val_accuracy"] is not None:
@@ -211,12 +209,16 @@ def _print_end(made: Run | FoldedRuns) -> None:
               f"{duration(record['seconds'])} in all")  # fmt: skip
     else:
         print(f"{record['epochs']} epochs without validation; {duration(record['seconds'])} in all")
-    folder = visible(shlex.quote(str(made.folder)))
     print(f"run: {visible(str(made.folder))} (curves.png, metrics.csv, model.safetensors ...)")
-    if record["split"]["test"]:
-        print(f"next: resight test {folder}")
-    else:
-        print(f"next: resight classify {folder} IMAGE ...   (nothing is held back for a test; --test 0.2 would)")
+    print(_next(made))
+
+
+def _next(run: Run) -> str:
+    folder = visible(shlex.quote(str(run.folder)))
+    if run.record["split"]["test"]:
+        return f"next: resight test {folder}"
+    what = "SEQUENCE" if run.options.sequences else "IMAGE"
+    return f"next: resight classify {folder} {what} ...   (nothing is held back for a test; --test 0.2 would)"
 
 
 def _flags() -> list[inspect.Parameter]:
@@ -258,4 +260,5 @@ def _with_flags(command: Callable[..., int]) -> Callable[..., int]:
 
 
 app.command(_with_flags(classify), name="classify", help=None)
+app.command("resight.cli.finish:finish", name="finish", help="Keep the best epoch so far of a training that stopped.")
 app.command("resight.cli.study:study", name="study", help="Rows of trainings side by side, over several seeds.")

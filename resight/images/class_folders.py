@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import TypeAlias
 
-from resight.errors import InputError, WorkError
-from resight.images.listing import SUFFIXES, list_images
-from resight.images.places import is_file, is_folder, is_there
+from resight.errors import InputError
+from resight.images.contents import (
+    BROKEN,
+    FOLDER,
+    HIDDEN,
+    HOLLOW,
+    LOOSE,
+    NO_SUFFIX,
+    LeftOut,
+    by_name,
+    entries_of,
+    find_sequences,
+    identity_of,
+    images_at,
+    kind_of,
+)
+from resight.images.listing import SUFFIXES
 from resight.images.video import VIDEO_SUFFIXES
 
 # Names of folders, and of a CSV's parts, in any case of letters.
@@ -23,22 +37,23 @@ BESIDE = "(beside the class folders)"
 Found: TypeAlias = tuple[Path, str, str | None]
 
 
-def find_examples(root: Path, sequences: bool, left_out: Counter[str]) -> list[Found]:
+def find_examples(root: Path, sequences: bool, left_out: LeftOut) -> list[Found]:
     """(path, label, part) of every example below an absolute folder, in the order of the names' bytes.
 
     sequences: an example is a folder that holds images itself, or a video; otherwise an image
-    left_out:  is counted up as by `list_images`, and with BESIDE
+    left_out:  gets (kind, path) of what is passed over; kinds are those of `resight.images.contents`, and BESIDE
 
+    Broken links with the name of an example, and folders without frames, are examples: reading them tells.
     Raises InputError if there are no class folders, one holds no example or is there twice, or folders of parts and
     of classes are mixed; WorkError if a folder cannot be read.
     """
     folders = _folders(root, sequences, left_out)
     parts = _parts(root, folders, sequences)
-    homes = {_identity(root): root}
+    homes = {identity_of(root): root}
     found: list[Found] = []
     for part, above in parts or [(None, root)]:
         for folder in _folders(above, sequences, left_out) if parts else folders:
-            other = homes.setdefault(_identity(folder), folder)
+            other = homes.setdefault(identity_of(folder), folder)
             if other != folder:
                 raise InputError(
                     f"{folder} and {other} are one folder (by a link): a folder holds one class of one part"
@@ -49,34 +64,38 @@ def find_examples(root: Path, sequences: bool, left_out: Counter[str]) -> list[F
     return found
 
 
-def list_sequences(folder: Path, left_out: Counter[str]) -> list[Path]:
-    """The sequences below a folder: folders (not itself) that hold images themselves, and videos, by names' bytes.
+def sequences_at(place: Path, classes: Collection[str], left_out: LeftOut) -> list[Path]:
+    """The sequences that are meant by an absolute folder: itself if it holds frames and no sequence is below it.
 
-    Raises WorkError if the folder cannot be read.
+    Otherwise those below, images beside them left out, as in a class folder; where all folders have names of classes
+    those of each. Order and left_out as of `find_examples`. Raises WorkError if the folder cannot be read.
     """
-    counts: Counter[str] = Counter()
-    holders = Counter(one.path.parent for one in list_images(folder, labels="none", ignored=counts))
-    loose = holders.pop(folder, 0)
-    videos = list(_videos(folder)) if any(counts[suffix] for suffix in VIDEO_SUFFIXES) else []
-    for suffix in VIDEO_SUFFIXES:
-        counts.pop(suffix, None)
-    left_out.update(counts)
-    left_out["(image that is in no folder of frames)"] += loose
-    return sorted([*holders, *videos], key=lambda path: [os.fsencode(part) for part in path.parts])
+    aside: LeftOut = []
+    inner = _folders(place, True, aside)
+    if inner and all(folder.name.strip() in classes for folder in inner) and BESIDE not in dict(aside):
+        left_out += [(LOOSE if path.suffix.lower() in SUFFIXES else kind, path) for kind, path in aside]
+        return [path for folder in inner for path in sequences_at(folder, (), left_out)]
+    aside = []
+    full, hollow = find_sequences(place, aside)
+    if not full and any(kind == LOOSE for kind, _ in aside):
+        left_out += [(HOLLOW, path) for path in hollow]
+        return [place]
+    left_out += aside
+    return by_name([*full, *hollow])
 
 
-def _folders(root: Path, sequences: bool, left_out: Counter[str]) -> list[Path]:
+def _folders(root: Path, sequences: bool, left_out: LeftOut) -> list[Path]:
     found = []
-    for entry in _entries(root):
-        suffix = Path(entry.name).suffix.lower()
-        if entry.name.startswith("."):
-            left_out["(hidden)"] += 1
-        elif is_folder(entry.path):
-            found += [root / entry.name] if suffix != ".resight" else []
-        elif not is_there(entry.path):
-            left_out["(broken link)"] += 1
+    for entry in entries_of(root):
+        path, kind = root / entry.name, kind_of(entry)
+        suffix = path.suffix.lower()
+        if kind == FOLDER:
+            found += [path] if suffix != ".resight" else []
+        elif kind in (HIDDEN, BROKEN):
+            left_out.append((kind, path))
         else:
-            left_out[BESIDE if suffix in (VIDEO_SUFFIXES if sequences else SUFFIXES) else suffix or "(no suffix)"] += 1
+            wanted = suffix in (VIDEO_SUFFIXES if sequences else SUFFIXES)
+            left_out.append((BESIDE if wanted else suffix or NO_SUFFIX, path))
     return found
 
 
@@ -85,7 +104,7 @@ def _parts(root: Path, folders: list[Path], sequences: bool) -> list[tuple[str |
     named = [folder for folder in folders if folder.name.casefold() in PART_NAMES]
     if len(named) < len(folders):
         # Without folders in it, train is a class beside car and bus.
-        deep = [folder for folder in named if _folders(folder, sequences, Counter())]
+        deep = [folder for folder in named if _folders(folder, sequences, [])]
         if deep:
             other = next(folder for folder in folders if folder not in named)
             raise InputError(
@@ -99,69 +118,34 @@ def _parts(root: Path, folders: list[Path], sequences: bool) -> list[tuple[str |
         first = parts.setdefault(part, folder)
         if first != folder:
             raise InputError(f"{root}: {first.name!r} and {folder.name!r} both mean {part}: merge them or rename one")
-        if not _folders(folder, sequences, Counter()):
+        if not _folders(folder, sequences, []):
             raise InputError(
                 f"{folder}: expected a folder for each class in it, got none: sort its images, or move it away"
             )
     return list(parts.items())
 
 
-def _below(folder: Path, sequences: bool, left_out: Counter[str]) -> list[Path]:
+def _below(folder: Path, sequences: bool, left_out: LeftOut) -> list[Path]:
     """The examples of one class folder, of which there must be one."""
-    counts: Counter[str] = Counter()
-    if sequences:
-        found = list_sequences(folder, counts)
-    else:
-        found = [one.path for one in list_images(folder, labels="none", ignored=counts)]
-    if not found:
-        raise InputError(_no_example(folder, sequences, counts))
-    left_out.update(counts)
-    return found
+    aside: LeftOut = []
+    full, hollow = find_sequences(folder, aside) if sequences else (images_at(folder, aside), [])
+    if not full:
+        raise InputError(_no_example(folder, sequences, Counter(kind for kind, _ in aside), len(hollow)))
+    left_out += aside
+    return by_name([*full, *hollow])
 
 
-def _no_example(folder: Path, sequences: bool, counts: Counter[str]) -> str:
+def _no_example(folder: Path, sequences: bool, counts: Counter[str], hollow: int) -> str:
     wanted = "folder of frames and no video" if sequences else "image"
-    held = ", ".join(f"{count:,} {kind}" for kind, count in sorted((+counts).items()))
+    counts = counts + Counter({HOLLOW: hollow})
+    held = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
     why = f"it holds only {held}" if held else "it is empty"
     advice = "put some in, or remove the folder"
-    if sequences and any(kind.startswith("(image") for kind in counts if counts[kind]):
+    if sequences and counts[LOOSE]:
         advice = "put each sequence's frames in a folder of their own, or train on single images, without sequences"
     elif not sequences and any(counts[suffix] for suffix in VIDEO_SUFFIXES):
         advice = "for videos, ask for sequences"
     return f"{folder}: no {wanted} in this class folder: {why}; {advice}"
-
-
-def _videos(folder: Path) -> Iterator[Path]:
-    """Videos below, each folder once, as list_images does with images."""
-    stack, seen = [folder], {_identity(folder)}
-    while stack:
-        above = stack.pop()
-        try:
-            entries = _entries(above)
-        except WorkError:
-            continue  # list_images has counted it as unreadable
-        for path in (above / entry.name for entry in entries if not entry.name.startswith(".")):
-            if path.suffix.lower() in VIDEO_SUFFIXES and is_file(path):
-                yield path
-            elif is_folder(path) and path.suffix != ".resight" and _identity(path) not in seen:
-                seen.add(_identity(path))
-                stack.append(path)
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: os.fsencode(entry.name))
-    except OSError as error:
-        raise WorkError(f"{folder}: the folder cannot be read: {error.strerror or error}") from error
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    try:
-        status = folder.stat()
-    except OSError as error:
-        raise WorkError(f"{folder}: the folder cannot be read: {error.strerror or error}") from error
-    return status.st_dev, status.st_ino
 
 
 def _label(folder: Path) -> str:

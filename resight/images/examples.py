@@ -13,6 +13,7 @@ from pathlib import Path
 from resight.errors import ImageError, InputError, unknown
 from resight.images.class_folders import BESIDE, PART_NAMES, find_examples
 from resight.images.clips import frame_files
+from resight.images.contents import LeftOut, absolute, left_out_notes
 from resight.images.listing import SUFFIXES, PathLike, list_images
 from resight.images.places import is_folder, is_there
 from resight.images.rows import read_rows
@@ -74,6 +75,11 @@ class Examples:
         told = "".join(f", {parts[part]:,} {part}" for part in PARTS if parts[part])
         return f"{_count(len(self.items), self.sequences)} of {len(self.classes)} classes from {self.source}{told}"
 
+    @property
+    def unit(self) -> str:
+        """What they are: "images" or "sequences"."""
+        return "sequences" if self.sequences else "images"
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 in hex over each example's path relative to the source, label, part, group and size in bytes.
@@ -123,13 +129,13 @@ def read_examples(source: PathLike, *, sequences: bool = False, least: int = 2) 
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"expected a folder or a CSV file, got {type(source).__name__}")
     list_images(source, labels="none")  # has the words for what is not there
-    path = _absolute(Path(os.path.expanduser(source)))
+    path = absolute(Path(os.path.expanduser(source)))
     if is_folder(path):
-        left_out: Counter[str] = Counter()
+        left_out: LeftOut = []
         found = [Example(*one) for one in find_examples(path, sequences, left_out)]
-        notes = _left_out(left_out)
+        notes = left_out_notes(left_out)
         if not found:
-            raise InputError(_no_classes(path, left_out[BESIDE], sequences))
+            raise InputError(_no_classes(path, sum(kind == BESIDE for kind, _ in left_out), sequences))
     elif path.suffix.lower() == ".csv":
         found, notes = _read_csv(path, sequences)
     else:
@@ -193,7 +199,7 @@ def _row_example(folder: Path, row: dict[str, str], where: str) -> Example:
     part = row[columns[0]].strip().casefold() if columns else ""
     if part and part not in PART_NAMES:
         raise InputError(f"{where}: {unknown(columns[0], part, PARTS)}")
-    return Example(_absolute(folder / row["path"]), label, PART_NAMES.get(part), row.get("group", "").strip() or None)
+    return Example(absolute(folder / row["path"]), label, PART_NAMES.get(part), row.get("group", "").strip() or None)
 
 
 def _check_kind(path: Path, sequences: bool, where: str) -> None:
@@ -204,10 +210,6 @@ def _check_kind(path: Path, sequences: bool, where: str) -> None:
     if sequences and not is_folder(path) and path.suffix.lower() in SUFFIXES:
         raise InputError(f"{where}: expected a folder of frames or a video, got an image: name its folder, or train "
                          "on single images, without sequences")  # fmt: skip
-
-
-def _left_out(counts: Counter[str]) -> list[str]:
-    return [f"left out: {', '.join(f'{n:,} {kind}' for kind, n in sorted((+counts).items()))}"] if +counts else []
 
 
 def _no_classes(root: Path, beside: int, sequences: bool) -> str:
@@ -235,14 +237,6 @@ def _some(labels: list[str]) -> str:
 
 def _count(count: int, sequences: bool) -> str:
     return f"{count:,} {'sequence' if sequences else 'image'}{'' if count == 1 else 's'}"
-
-
-def _absolute(path: Path) -> Path:
-    """The path from the root, without `..` where that leads to the same file (behind a link it need not)."""
-    plain = Path(os.path.abspath(path))
-    if ".." in path.parts and is_there(path):
-        return plain if is_there(plain) and plain.samefile(path) else path.absolute()
-    return plain
 
 
 def _is_text(path: Path) -> bool:

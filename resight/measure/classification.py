@@ -26,6 +26,7 @@ class Classification:
     truth:   (N,)    class numbers, N >= 1
     scores:  (N, C)  probabilities, each row's sum is 1; kept as float32
     names:   (N,)    of the images, for lists; may be left out
+    unit:    what was classified, in words: images, sequences
 
     Raises InputError if the shapes do not fit, a number is no class, or a score is no probability.
 
@@ -37,6 +38,7 @@ class Classification:
     truth: NDArray[np.int64]
     scores: NDArray[np.float32]
     names: tuple[str, ...] = ()
+    unit: str = "images"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -63,7 +65,7 @@ class Classification:
 
     def __str__(self) -> str:
         low, high = self.interval
-        images = f"{len(self):,} images of {len(self.classes):,} classes"
+        images = f"{len(self):,} {self.unit} of {len(self.classes):,} classes"
         return f"accuracy {self.accuracy:.4f} [{low:.4f}, {high:.4f}] on {images}, ECE {self.calibration.error:.3f}"
 
     def __repr__(self) -> str:

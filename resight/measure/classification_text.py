@@ -28,20 +28,21 @@ def score_lines(result: Classification) -> list[str]:
     low, high = result.interval
     bins, known = result.calibration, result.confusion
     top = "".join(f"   top-{k} {value:.4f}" for k, value in result.top_k.items() if k > 1)
-    images = "1 image" if len(result) == 1 else f"{len(result):,} images"
+    unit = result.unit.removesuffix("s") if len(result) == 1 else result.unit
     return [
         f"accuracy {result.accuracy:.4f}   95 % interval {low:.4f} to {high:.4f}   "
-        f"({known.right:,} of {images}, {len(result.classes):,} classes)",
+        f"({known.right:,} of {len(result):,} {unit}, {len(result.classes):,} classes)",
         f"balanced accuracy {result.balanced_accuracy:.4f}   macro F1 {result.macro_f1:.4f}{top}",
         f"calibration error {bins.error:.4f}   mean confidence {bins.mean_confidence:.4f}   "
         f"log loss {result.log_loss:.4f}",
     ]
 
 
-def class_lines(known: Confusion, most: int | None = None) -> list[str]:
+def class_lines(known: Confusion, most: int | None = None, unit: str = "images") -> list[str]:
     """A table of the classes: images, precision, recall, F1 and what each is most often taken for.
 
     most: of more classes than this, only those of lowest F1 are listed; None: all
+    unit: what is classified
     """
     order: Sequence[int] = range(len(known.classes))
     left = 0
@@ -50,7 +51,7 @@ def class_lines(known: Confusion, most: int | None = None) -> list[str]:
         left = len(known.classes) - most
     names = [_elided(name) for name in known.classes]
     wide = max(5, *(_columns(names[row]) for row in order))
-    lines = [f"{'class':<{wide}}  {'images':>6}  {'precision':>9}  {'recall':>6}  {'F1':>6}  most often taken for"]
+    lines = [f"{'class':<{wide}}  {unit:>6}  {'precision':>9}  {'recall':>6}  {'F1':>6}  most often taken for"]
     precision, recall, f1, support = known.precision, known.recall, known.f1, known.support
     for row in order:
         wrong = known.counts[row].copy()
@@ -58,7 +59,7 @@ def class_lines(known: Confusion, most: int | None = None) -> list[str]:
         worst = int(wrong.argmax())
         taken = f"{names[worst]} ({wrong[worst]:,})" if wrong[worst] else ""
         cells = f"{_number(precision[row]):>9}  {_number(recall[row]):>6}  {_number(f1[row]):>6}"
-        lines.append(f"{_padded(names[row], wide)}  {support[row]:>6,}  {cells}  {taken}".rstrip())
+        lines.append(f"{_padded(names[row], wide)}  {support[row]:>{max(6, len(unit))},}  {cells}  {taken}".rstrip())
     if left:
         lines.append(f"... and {left:,} classes of higher F1")
     return lines
@@ -84,11 +85,11 @@ def results_text(result: Classification, about: Mapping[str, Any]) -> str:
     """What results.txt holds: facts, scores, classes, and the confusion matrix in per cent of its rows."""
     known = result.confusion
     head = [f"{name}: {_fact(value)}" for name, value in about.items()]
-    matrix = _matrix_lines(known) if len(known.classes) <= DENSE else _sparse_lines(known)
+    matrix = (_matrix_lines if len(known.classes) <= DENSE else _sparse_lines)(known, result.unit)
     return "\n".join([
-        *head, *([""] if head else []), *score_lines(result), "", *class_lines(known),
-        f"in all {known.total:,} images, {known.right:,} right, {known.total - known.right:,} wrong",
-        "", "confusion, per cent of the row's images; rows: truth, columns: predicted", *matrix, "",
+        *head, *([""] if head else []), *score_lines(result), "", *class_lines(known, unit=result.unit),
+        f"in all {known.total:,} {result.unit}, {known.right:,} right, {known.total - known.right:,} wrong",
+        "", f"confusion, per cent of the row's {result.unit}; rows: truth, columns: predicted", *matrix, "",
     ])  # fmt: skip
 
 
@@ -115,24 +116,24 @@ def predictions_csv(result: Classification) -> str:
     return _csv(rows)
 
 
-def _matrix_lines(known: Confusion) -> list[str]:
+def _matrix_lines(known: Confusion, unit: str) -> list[str]:
     number, shares = len(known.classes), 100 * known.shares
     names = [_elided(name) for name in known.classes]
     wide = max(map(_columns, names))
-    lines = [f"{'':>3} {'':<{wide}}" + "".join(f"{column:>6}" for column in range(1, number + 1)) + "  images"]
+    lines = [f"{'':>3} {'':<{wide}}" + "".join(f"{column:>6}" for column in range(1, number + 1)) + f"  {unit}"]
     for row, name in enumerate(names):
         cells = "".join(f"{_percent(share):>6}" for share in shares[row])
-        lines.append(f"{row + 1:>3} {_padded(name, wide)}{cells}  {known.support[row]:>6,}")
+        lines.append(f"{row + 1:>3} {_padded(name, wide)}{cells}  {known.support[row]:>{len(unit)},}")
     return lines
 
 
-def _sparse_lines(known: Confusion) -> list[str]:
+def _sparse_lines(known: Confusion, unit: str) -> list[str]:
     shares, lines = 100 * known.shares, []
     for row, name in enumerate(known.classes):
         order = [int(column) for column in np.argsort(-known.counts[row], kind="stable") if known.counts[row, column]]
         cells = ", ".join(f"{_percent(shares[row, column])} {_elided(known.classes[column])}" for column in order)
-        images = int(known.support[row])
-        lines.append(f"{_elided(name)} ({images:,} image{'' if images == 1 else 's'}): {cells or '-'}")
+        count = int(known.support[row])
+        lines.append(f"{_elided(name)} ({count:,} {unit.removesuffix('s') if count == 1 else unit}): {cells or '-'}")
     return lines
 
 

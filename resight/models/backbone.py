@@ -10,6 +10,7 @@ from torch import nn
 
 from resight.errors import InputError, WorkError, unknown
 from resight.models.folding import fold_batch_norm
+from resight.models.hub import published
 from resight.models.keras import KERAS_SUFFIXES, keras_state
 from resight.models.preprocessing import Preprocessing
 from resight.models.weights import (
@@ -22,6 +23,7 @@ from resight.models.weights import (
     weights_hash,
 )
 
+OF_RUNS = ("branches.", "frame.branches.", "learned.")  # how names of a run's tensors begin
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -197,30 +199,28 @@ def is_network(name: str) -> bool:
     """Whether a backbone has this name."""
     import timm
 
-    from resight.models import vgg_cam
+    from resight.models import vgg_cam  # timm does not know it before
 
     vgg_cam.register()
     return bool(timm.is_model(name))
 
 
-def build(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
-    """The network with its weights, and the preprocessing that belongs to them."""
+def check_name(name: str) -> None:
+    """Raises InputError for a name, or a tag behind its dot, that timm does not know."""
     import timm
 
-    from resight.models import vgg_cam  # loads timm
-
-    vgg_cam.register()
-    if not timm.is_model(name):
+    if not is_network(name):
         raise unknown("backbone", name, timm.list_models())
-    if weights == "hub":
-        try:
-            model: Any = timm.create_model(name, pretrained=True)
-        except Exception as error:  # network, hub and file errors of several libraries
-            first = (str(error) or type(error).__name__).splitlines()[0][:160]
-            raise WorkError(f"cannot get timm's weights for {name!r}: {first}; give a local file instead") from error
-        return model, Preprocessing.of_timm(model.pretrained_cfg)
-    if weights == "random":
-        model = _untrained(name)
+    tags = [tag for tag in timm.list_pretrained(name.partition(".")[0]) if "." in tag]
+    if "." in name and name not in tags:
+        raise unknown("backbone", name, tags)
+
+
+def build(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
+    """The network with its weights, and the preprocessing that belongs to them."""
+    check_name(name)
+    if weights in ("hub", "random"):
+        model: Any = published(name) if weights == "hub" else _untrained(name)
         return model, Preprocessing.of_timm(model.pretrained_cfg)
     if weights == "package":
         file, package = packaged_file(name), PACKAGED[name]
@@ -228,7 +228,7 @@ def build(name: str, weights: str) -> tuple[nn.Module, Preprocessing]:
         model = _untrained(name)
         load_state(model, adapt_keys(read_state(file), model), str(file))
         return model, package.preprocessing
-    return _from_file(name, Path(weights))
+    return _from_file(name, weights)
 
 
 def _untrained(name: str, **options: Any) -> Any:
@@ -240,15 +240,18 @@ def _untrained(name: str, **options: Any) -> Any:
         return timm.create_model(name, **options)
 
 
-def _from_file(name: str, file: Path) -> tuple[nn.Module, Preprocessing]:
+def _from_file(name: str, file: str) -> tuple[nn.Module, Preprocessing]:
     model = _untrained(name)
-    raw = keras_state(file, model) if file.suffix.lower() in KERAS_SUFFIXES else read_state(file)
+    raw = keras_state(file, model) if Path(file).suffix.lower() in KERAS_SUFFIXES else read_state(file)
+    if any(key.startswith(OF_RUNS) for key in raw):
+        raise InputError(f"weights {file} are those of a training run, not of {name} alone: a new training can start "
+                         "from them, if weights is the folder of the run (--weights RUN)")  # fmt: skip
     state = adapt_keys(raw, model)
     head = str(model.pretrained_cfg.get("classifier", "")) + ".weight"
     own = model.state_dict()
     if head in state and head in own and state[head].shape != own[head].shape and state[head].ndim == own[head].ndim:
         model = _untrained(name, num_classes=int(state[head].shape[0]))  # a head for other classes
-    load_state(model, state, str(file))
+    load_state(model, state, file)
     if "_conv_stem.weight" in raw and name in PACKAGED:  # the packaged file's port, trained on (pixel - 127) / 128
         return model, PACKAGED[name].preprocessing
     return model, Preprocessing.of_timm(model.pretrained_cfg)

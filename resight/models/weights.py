@@ -1,6 +1,6 @@
 """Where a backbone's weights come from: a package, timm's hub, a file, or (only if asked) chance.
 
-Four words for `weights`:
+What `weights` may say:
     "package"  a PyPI package that carries the file (default; works offline)
     "hub"      timm's published weights (downloads once)
     PATH       a local .pth / .pt / .safetensors file; for vgg16_cam also Keras .h5 (resight.models.keras)
@@ -28,6 +28,7 @@ MAX_WEIGHT_BYTES = 16 << 30
 WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "model_ema")
 # timm's own converters from other ports' names, by the names they have in its modules.
 CONVERTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
+_ABSENT = "does not exist"
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,13 @@ def weights_path(file: str | os.PathLike[str]) -> Path:
     path = Path(file)
     try:
         path = path.expanduser()
-        size = path.stat().st_size if path.is_file() else None
+        size, wrong = (
+            (path.stat().st_size, "") if path.is_file() else (0, "is a folder" if path.is_dir() and file else _ABSENT)
+        )
     except (OSError, RuntimeError):  # a name too long, a folder that may not be entered, "~nobody"
-        size = None
-    if size is None:
-        raise InputError(f"weights file {str(path)!r} does not exist (give a file, 'package', 'hub' or 'random')")
+        size, wrong = 0, _ABSENT
+    if wrong:
+        raise InputError(f"weights file {os.fspath(file)!r} {wrong} (give a file, 'package', 'hub' or 'random')")
     if size > MAX_WEIGHT_BYTES:
         raise WorkError(f"weights file {path} is larger than {MAX_WEIGHT_BYTES >> 30} GiB")
     return path

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.errors import InputError
+from resight.show.alike import alike_section
 from resight.show.picture import Picture
 from resight.show.report import Section, report
 
 if TYPE_CHECKING:
     from resight.demo import Demonstration, Trial
+    from resight.explain.pairs import Pair
     from resight.search import Ranking
 
 
@@ -87,14 +89,19 @@ def match_section(ranking: Ranking) -> Section | None:
     return Section(title="Points that agree", pictures=tuple(drawn), ranked=False, wide=True)
 
 
-def ranking_report(rankings: Sequence[Ranking], intro: str = "") -> str:
-    """One self-contained HTML page for the rankings of some queries; `intro` says what was searched and how."""
+def ranking_report(
+    rankings: Sequence[Ranking], intro: str = "", explained: Sequence[Sequence[Pair | None]] | None = None
+) -> str:
+    """One self-contained HTML page for the rankings of some queries; `intro` says what was searched and how.
+
+    explained: for each ranking why its first results are like the query, as `explain_results` gives it
+    """
     one = len(rankings) == 1
     sections = []
-    for ranking in rankings:
+    for place, ranking in enumerate(rankings):
         sections.append(ranking_section(ranking, title=f"The {len(ranking)} most similar" if one else ""))
-        matches = match_section(ranking)
-        sections += [matches] if matches else []
+        why = match_section(ranking) if explained is None else alike_section(ranking, explained[place])
+        sections += [why] if why else []
     title = f"Images like {Path(rankings[0].query).name}" if one else f"{len(rankings)} queries"
     return report(title, sections, intro=intro)
 

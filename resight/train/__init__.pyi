@@ -9,6 +9,7 @@ __all__ = [
     "TestReport",
     "TrainOptions",
     "export_onnx",
+    "finish_run",
     "make_options",
     "read_history",
     "svm_run",
@@ -18,6 +19,7 @@ __all__ = [
 
 from .classifier import train_classifier
 from .export import ExportReport, export_onnx
+from .finishing import finish_run
 from .folds import FoldedRuns
 from .history import Epoch, History, read_history
 from .options import PRESETS, TrainOptions, make_options

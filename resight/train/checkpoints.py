@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from resight.errors import WorkError, advice
 from resight.measure.watching import Watch
 from resight.train.history import EpochLine, History, make_history
 from resight.train.options import TrainOptions
-from resight.train.run_files import BEST, LAST, METRICS, write_text
+from resight.train.run_files import BEST, LAST, METRICS, short, write_text
 
 if TYPE_CHECKING:
     import lightning.pytorch as lightning
@@ -35,10 +36,8 @@ class WholeFiles(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint; of the best one only the weights. Raises WorkError if the disk refuses."""
+        """Write a checkpoint. Raises WorkError if the disk refuses."""
         target = Path(path)
-        if target.name == Path(BEST).name:
-            checkpoint = {key: checkpoint[key] for key in ("state_dict", "history")}
         temporary = target.parent / f".resight-{secrets.token_hex(6)}.tmp"
         try:
             target.parent.mkdir(exist_ok=True)
@@ -47,11 +46,20 @@ class WholeFiles(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
-        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
-            why = advice(error) if isinstance(error, OSError) else str(error).splitlines()[0]
-            raise WorkError(f"cannot write {target}: {why}") from error
+        except (OSError, RuntimeError) as error:
+            raise WorkError(f"cannot write {target}: {refused(error)}; then go on with --resume") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def refused(error: BaseException) -> str:
+    """Why the disk did not take something, and what to do: torch's writer hides the system's error behind its own."""
+    one: BaseException | None = error
+    while one is not None:
+        if isinstance(one, OSError):
+            return advice(one)
+        one = one.__cause__ or one.__context__
+    return f"the file could not be written whole, the disk may be full ({short(error)}); free some space"
 
 
 class Curves(TensorBoardLogger):
@@ -119,20 +127,80 @@ def is_over(history: History, options: TrainOptions) -> bool:
     return bool(options.early_stop) and history.waited() >= options.early_stop
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come.
+
+    history     its epochs, none if it has yet to begin
+    checkpoint  what holds the state after the last of them: LAST or BEST
+    note        what the reader should know about it
+    """
+
+    history: History
+    checkpoint: str = LAST
+    note: str = ""
+
+
+def read_progress(folder: Path) -> Progress:
+    """Where a training in this folder goes on: after the later of its checkpoints that are whole.
+
+    The best is the later one if a training was killed between the two, or the last is lost.
+    Raises WorkError if there is nothing to go on from, or the weights of the best epoch are lost.
+    """
+    place = folder / LAST
+    last, best = try_checkpoint(place), try_checkpoint(folder / BEST)
+    if last is None and best is None and not place.is_file() and not (folder / BEST).is_file():
+        return Progress(History(()))
+    whole = best is not None and "optimizer_states" in best  # older versions kept only the weights of the best
+    after, later = (len(one["history"]) if one else 0 for one in (last, best))
+    if best is not None and whole and later > after:
+        lost = f"{LAST} is {'damaged' if place.is_file() else 'missing'}" if last is None else ""
+        note = f"{lost}: going on from {BEST}; what came after epoch {later} is done again" if lost else ""
+        return Progress(make_history(best["history"]), BEST, note)
+    if last is None:
+        lost = f"{place} and {BEST} are damaged" if best is None else f"{place} is lost, and {BEST} has weights only"
+        raise WorkError(f"{lost}: {_way_out(folder, best is not None)}")
+    history = make_history(last["history"])
+    kept = history.best
+    if kept is not None and kept.epoch not in (after, later) and later <= after:
+        raise WorkError(f"{folder / BEST} is lost, and with it epoch {kept.epoch}, the best so far: "
+                        f"{_way_out(folder, True)}")  # fmt: skip
+    return Progress(history)
+
+
+def mend(folder: Path, progress: Progress) -> None:
+    """Files that a kill or a damage left behind another epoch than the one that a training goes on after."""
+    history = progress.history
+    if not len(history):
+        return
+    write_text(folder / METRICS, history.text())
+    kept, best = history.best, try_checkpoint(folder / BEST)
+    if kept is not None and kept.epoch == len(history) and (best is None or len(best["history"]) < kept.epoch):
+        WholeFiles().save_checkpoint(read_checkpoint(folder / progress.checkpoint), folder / BEST)
+
+
+def _way_out(folder: Path, some: bool) -> str:
+    finish = f"`resight train finish {folder}` keeps the epoch that is there, or " if some else ""
+    return f"{finish}remove {folder} and train again"
+
+
+def try_checkpoint(file: Path) -> dict[str, Any] | None:
+    """A checkpoint, None if it is missing or damaged."""
+    try:
+        return read_checkpoint(file) if file.is_file() else None
+    except WorkError:
+        return None
+
+
 def read_checkpoint(file: Path) -> dict[str, Any]:
     """A checkpoint; nothing in it can run. Raises WorkError if it is damaged."""
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
-        if not isinstance(found, dict) or not {"state_dict", "history"} <= found.keys():
+        if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
             raise ValueError("it holds something else")
-    except Exception as error:  # torch raises a dozen types for damaged or hostile files
-        first = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise WorkError(f"cannot read the checkpoint {file}: {first}; remove it to begin again, or train into another "
-                        "folder") from error  # fmt: skip
+        make_history(found["history"])
+    except OSError as error:
+        raise WorkError(f"cannot read the checkpoint {file}: {error.strerror or error}") from error
+    except Exception as error:  # torch raises a dozen types for damaged or hostile files, with advice to trust them
+        raise WorkError(f"cannot read the checkpoint {file}: it is damaged, or no checkpoint of a training") from error
     return found
-
-
-def read_progress(folder: Path) -> History:
-    """The epochs that the last checkpoint of a run folder has behind it; none without one."""
-    file = folder / LAST
-    return make_history(read_checkpoint(file)["history"]) if file.is_file() else History(())

@@ -7,29 +7,29 @@ import importlib.util
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.errors import InputError
+from resight.errors import InputError, WorkError
 from resight.images.examples import Examples, read_examples
 from resight.measure.watching import Watch, unwatched
-from resight.train.options import TrainOptions, make_options, resolved
-from resight.train.plan import Plan, epoch_facts, make_facts, network_name, rank
+from resight.train.asking import Asked, ask, data_of, placed
+from resight.train.finishing import complete, kept_epoch, restore_model, stopped_text
+from resight.train.groups import folder_notes, grouped
+from resight.train.options import TrainOptions, resolved
+from resight.train.plan import Plan, make_facts, network_name, own_part_notes, rank, used
 from resight.train.run_files import (
     BEST,
-    CURVES,
-    METRICS,
     MODEL,
     SKIPPED,
     SPLIT,
     skipped_text,
-    write_model,
     write_options,
     write_record,
     write_text,
 )
-from resight.train.run_folders import check_same, found_run, reserved
+from resight.train.run_folders import check_same, clear, found_run, reserved
 from resight.train.splits import split_examples, write_split
 
 if TYPE_CHECKING:
@@ -55,71 +55,94 @@ class Listener:
 
 
 def train_classifier(
-    data: str | os.PathLike[str] | Examples, out: str | os.PathLike[str], options: TrainOptions | None = None, *,
-    folds: int = 0, resume: bool = False, progress: Watch | None = None, report: Report | None = None,
+    data: str | os.PathLike[str] | Examples | None, out: str | os.PathLike[str], options: TrainOptions | None = None,
+    *, folds: int = 0, resume: bool = False, progress: Watch | None = None, report: Report | None = None,
     tell: Tell | None = None, **given: Any,
 ) -> Run | FoldedRuns:  # fmt: skip
     """Train a classifier and keep it in a folder.
 
-    data:     class folders, folders of parts or a CSV, as `read_examples` takes them, or its Examples
-    out:      folder of the run, which must not exist yet
-    options:  or, instead, names of options (and `preset`): train_classifier(data, out, input="fusion", epochs=3)
+    data:     class folders, folders of parts or a CSV, as `read_examples` takes them, or its Examples; with `resume`
+              None: those of the run
+    out:      folder of the run, which must not exist yet, or hold a run of which no epoch has ended
+    options:  or, instead, names of options (and `preset`, `config`): train_classifier(data, out, input="fusion")
     folds:    K: train K times, each time validated on another K-th of the data, into out/fold-1 ...; gives FoldedRuns
-    resume:   go on with the run that is in `out` if there is one; what has finished is given back as it is
+    resume:   go on with the run that is in `out` if there is one, with its own options where none are given; what has
+              finished is given back as it is
     progress: shows how far reading and each epoch are, see `resight.measure.watching`
     report:   called after each epoch
     tell:     called with what is worth knowing before training begins, a line each
 
     The test part is never looked at. Images that cannot be read are left out and listed in skipped.csv.
-    Raises InputError if the data, the options or the folder will not do; WorkError if training fails;
+    Raises InputError if the data, the options or the folder will not do; WorkError if training fails, or the run that
+    is gone on with is damaged;
     KeyboardInterrupt for Ctrl-C, after which `resume` goes on with the last finished epoch.
     """
     if options is not None and given:
         raise InputError(f"give options, or {', '.join(given)}: not both")
-    asked = options or make_options(**given)
     check_installed()
-    examples = data if isinstance(data, Examples) else read_examples(data, sequences=asked.sequences)
-    if examples.sequences != asked.sequences:
+    place = Path(out)
+    asked = _ask(place, options, folds, resume, given)
+    known, folds = asked.options, asked.folds
+    if data is None and not resume:
+        raise InputError("give the data: class folders, or a CSV with path and label (without data only --resume)")
+    examples = data if isinstance(data, Examples) else read_examples(
+        data_of(place) if data is None else data, sequences=known.sequences
+    )  # fmt: skip
+    if examples.sequences != known.sequences:
         raise InputError("examples of sequences need the option sequences, and the other way round")
-    from resight.train.networks import native_size
-
-    known = resolved(asked, native_size(asked))
-    if known.frozen and known.input != "rgb" and known.sift_weights != "random":
-        raise InputError("tune head would leave SIFT's new first convolution as it was drawn, at random: use tune all")
+    examples = replace(examples, notes=(*examples.notes, *folder_notes(examples, known, folds)))
     listener = Listener(progress or unwatched, report, tell or (lambda text: None))
     if folds:
         from resight.train.folds import train_folds
 
-        return train_folds(examples, known, Path(out), folds, resume=resume, listener=listener)
-    split = split_examples(examples, validation=known.validation, test=known.test, seed=known.seed)
-    return train_one(Plan(examples, split, known, Path(out)), resume=resume, listener=listener)
+        return train_folds(examples, known, place, folds, resume=resume, listener=listener)
+    split = split_examples(grouped(examples, known), validation=known.validation, test=known.test, seed=known.seed)
+    if known.early_stop and not split.val:
+        raise InputError("early_stop needs images to validate with: set validation above 0, or leave early_stop out")
+    return train_one(Plan(examples, split, known, place), resume=resume, listener=listener)
+
+
+def _ask(out: Path, options: TrainOptions | None, folds: int, resume: bool, given: dict[str, Any]) -> Asked:
+    """What is asked for, with every default filled in."""
+    from resight.train.networks import native_size
+
+    if options is not None:
+        asked = Asked(options, folds)
+    else:
+        named = {key: given.pop(key, None) for key in ("preset", "config")}
+        asked = ask(out, given, folds=folds, resume=resume, **named)
+    return replace(asked, options=placed(resolved(asked.options, native_size(asked.options))))
 
 
 def train_one(plan: Plan, *, resume: bool, listener: Listener) -> Run:
     """One run by its plan, as `train_classifier` says."""
     from resight.train.preparing import check_material, prepare
     from resight.train.runs import Run, make_run_network
+    from resight.train.warm_start import take_head
 
     first = rank(plan.options) == 0  # other processes of the same training write nothing
     before = found_run(plan.folder, resume) if first else None
     if before is not None and before["state"] == "finished":
-        check_same(plan.folder, before, make_facts(plan, before["network"], before["split"]["skipped"]), plan.options)
-        listener.tell(f"{plan.folder} has finished before; nothing is trained")
+        _check_finished(plan, before, listener.tell)
         return Run.open(plan.folder, plan.options.device)
     network = make_run_network(plan.options, len(plan.examples.classes))
-    _tell_plan(plan, network, listener.tell)
+    take_head(network, plan.examples.classes)
+    _tell_network(plan, network, listener.tell)
     with reserved(plan.folder) if first else contextlib.nullcontext():
+        if first and found_run(plan.folder, resume) != before:
+            raise WorkError(f"another process has trained in {plan.folder} meanwhile: run the command again")
         started = time.monotonic()
         made = prepare(plan, network, listener.watch)
-        _tell_skipped(plan, made.stock, listener.tell)
+        _tell_data(plan, made.stock, listener.tell)
         check_material(plan, made.material)
-        record = {**make_facts(plan, network.record(), len(made.stock.skipped)), "fresh": list(network.fresh)}
+        record = {**make_facts(plan, network.record(), made.stock.skipped), "fresh": list(network.fresh)}
+        record |= {"taken": list(network.taken)} if network.taken else {}
         record |= {"settled": made.settled} if made.settled else {}
         record["seconds_reading"] = round(time.monotonic() - started, 3)
         if before is not None:
             check_same(plan.folder, before, record, plan.options)
         elif first:
-            _begin(plan, record, made.stock)
+            _begin(plan, record, made.stock, listener.tell)
         history = _fit(plan, network, made, listener)
         if first:
             _finish(plan, record, network, history)
@@ -127,62 +150,77 @@ def train_one(plan: Plan, *, resume: bool, listener: Listener) -> Run:
     return Run.open(plan.folder, plan.options.device)
 
 
-def _tell_plan(plan: Plan, network: Any, tell: Tell) -> None:
-    what = "sequences" if plan.options.sequences else "images"
-    fold = "" if plan.fold is None else f"fold {plan.fold}: "
-    tell(f"{fold}{plan.split} {what} of {len(plan.examples.classes)} classes, from {plan.examples.source}")
-    for note in (*plan.examples.notes, *plan.split.notes):
-        tell(f"  {note}")
+def _check_finished(plan: Plan, before: dict[str, Any], tell: Tell) -> None:
+    """A run that has finished is what is asked for, and its weights are there, or are restored."""
+    now = {**make_facts(plan, before["network"]), "split": before["split"]}
+    check_same(plan.folder, before, now, plan.options)
+    with reserved(plan.folder):
+        restored = restore_model(plan.folder, before)
+    if restored:
+        tell(f"{plan.folder / MODEL} was lost, and is restored from {BEST}")
+    how = f"was {stopped_text(before)}" if "stopped" in before else "has finished before"
+    tell(f"{plan.folder} {how}; nothing is trained")
+
+
+def _tell_network(plan: Plan, network: Any, tell: Tell) -> None:
+    from resight.train.warm_start import start_notes, start_text
+
     tell(f"{plan.options.input}: {network_name(plan.options)} at {plan.options.size} pixels, "
-         f"tune {plan.options.tune}; new: {', '.join(network.fresh)}")  # fmt: skip
+         f"tune {plan.options.tune}; {start_text(network)}")  # fmt: skip
+    for note in start_notes(plan):
+        tell(f"  {note}")
 
 
-def _tell_skipped(plan: Plan, stock: Stock, tell: Tell) -> None:
+def _tell_data(plan: Plan, stock: Stock, tell: Tell) -> None:
+    """What is learned from and validated with, without what cannot be read; and that."""
+    split, examples = used(plan.split, stock.skipped), plan.examples
+    fold = "" if plan.fold is None else f"fold {plan.fold}: "
+    tell(f"{fold}{split} {plan.unit} of {len(examples.classes)} classes, from {examples.source}")
+    for note in (*examples.notes, *split.notes, *own_part_notes(plan)):
+        tell(f"  {note}")
     for place, why in list(stock.skipped.items())[:SHOWN]:
-        tell(f"  left out, cannot be read: {plan.examples.items[place].path}: {why}")
+        tell(f"  left out, cannot be read: {examples.items[place].path}: {why}")
     if len(stock.skipped) > SHOWN:
         tell(f"  ... and {len(stock.skipped) - SHOWN:,} more, all in {SKIPPED}")
 
 
-def _begin(plan: Plan, record: dict[str, Any], stock: Stock) -> None:
+def _begin(plan: Plan, record: dict[str, Any], stock: Stock, tell: Tell) -> None:
     """The files of a run that begins; run.json last, for which all others must be there."""
+    if clear(plan.folder):
+        tell(f"no epoch of the training in {plan.folder} had ended: this one begins in its place")
     items, val = plan.examples.items, set(plan.split.val)
     rows = [(str(items[place].path), "val" if place in val else "train", why) for place, why in stock.skipped.items()]
     write_options(plan.folder, plan.options)
-    write_split(plan.split, plan.examples, plan.folder / SPLIT)
+    write_split(plan.split, grouped(plan.examples, plan.options), plan.folder / SPLIT)
     write_text(plan.folder / SKIPPED, skipped_text(rows))
     write_record(plan.folder, record)
 
 
 def _fit(plan: Plan, network: Any, made: Prepared, listener: Listener) -> History:
-    from resight.train.checkpoints import is_over, read_progress
+    from resight.train.checkpoints import is_over, mend, read_progress
     from resight.train.engine import train_network
 
-    history = read_progress(plan.folder)
+    progress = read_progress(plan.folder)
+    history = progress.history
+    if progress.note:
+        listener.tell(progress.note)
+    if rank(plan.options) == 0:
+        mend(plan.folder, progress)
     if is_over(history, plan.options):
         return history
     if len(history):
         listener.tell(f"going on after epoch {len(history)} of {plan.options.epochs}")
     return train_network(network, plan.options, made.material, plan.folder, banked=made.banked, history=history,
-                         report=listener.report, watch=listener.watch)  # fmt: skip
+                         checkpoint=progress.checkpoint, report=listener.report, watch=listener.watch)  # fmt: skip
 
 
 def _finish(plan: Plan, record: dict[str, Any], network: Any, history: History) -> None:
-    """The best weights as the run's own, and run.json last: then it is complete."""
-    from resight.train.checkpoints import read_checkpoint
-
-    state = read_checkpoint(plan.folder / BEST)["state_dict"]
-    network.cpu().load_state_dict({name.removeprefix("learned."): value for name, value in state.items()}, strict=False)
-    digest = write_model(plan.folder / MODEL, network.state_dict())
-    write_text(plan.folder / METRICS, history.text())
-    history.plot(plan.folder / CURVES)
-    training = sum(history.column("seconds"))
-    write_record(plan.folder, {
-        **record, "state": "finished", "epochs": len(history), "best": epoch_facts(history.best),
-        "last": epoch_facts(history.epochs[-1]), "seconds": round(record["seconds_reading"] + training, 3),
-        "images_per_second": round(sum(history.column("images")) / max(training, 1e-9), 2),
-        "model": {"file": MODEL, "sha256": digest},
-    })  # fmt: skip
+    """The best weights as the run's own."""
+    kept = kept_epoch(plan.folder)
+    if kept is None:
+        raise WorkError(f"the checkpoints of {plan.folder} are gone: train again")
+    network.cpu().load_state_dict(kept.state, strict=False)
+    complete(plan.folder, record, network, history, kept.epoch)
 
 
 def check_installed() -> None:

@@ -44,6 +44,7 @@ class Training(lightning.LightningModule):
         weights = material.class_weights
         self.register_buffer("class_weights", torch.tensor(weights) if weights else None, persistent=False)
         self.steps = 1
+        self.folder: Path | None = None  # of the run, for what is said when it fails
         self.history: tuple[Epoch, ...] = ()
         self._began, self._loss = time.monotonic(), torch.zeros(())
         self._sums: dict[str, list[torch.Tensor]] = {"train": [], "val": []}
@@ -147,27 +148,32 @@ class Training(lightning.LightningModule):
         """All processes get here together; the first one tells."""
         if self.global_rank > 0:
             raise SystemExit(0)
+        ended = len(self.history)
+        kept = (
+            f"`resight train finish {self.folder}` keeps the best of the {ended} before it, --resume goes on after them"
+            if ended else "no epoch has ended: the same --out may be used again"
+        )  # fmt: skip
         raise WorkError(
-            f"the loss {where} of epoch {len(self.history) + 1} is {loss}, at a learning rate of {self._lr:.1e}: lower "
-            "--lr, lengthen --warmup, or use --precision float32; what came before is in the run folder"
+            f"the loss {where} of epoch {ended + 1} is {loss}, at a learning rate of {self._lr:.1e}: lower --lr, "
+            f"lengthen --warmup, or use --precision float32; {kept}"
         )
 
 
 def train_network(
     network: nn.Module, options: TrainOptions, material: Material, folder: Path, *, banked: bool,
-    history: History, report: Report | None = None, watch: Watch = unwatched,
+    history: History, checkpoint: str = LAST, report: Report | None = None, watch: Watch = unwatched,
 ) -> History:  # fmt: skip
-    """Train the network, in place, from the last checkpoint of the run folder if there is one.
+    """Train the network, in place, from a checkpoint of the run folder if there is one.
 
     options: all filled in; banked: `material` is of features, only `network.classify` is trained
-    history: of that checkpoint; report: called with each epoch's end; watch: shows how far an epoch is
+    history: of that checkpoint, LAST or BEST; report: called with each epoch's end; watch: shows how far an epoch is
     ->       all epochs; the network has the weights of the last one
 
     Raises WorkError if the loss is no number any more, KeyboardInterrupt for Ctrl-C (the folder is then as the last
     epoch left it).
     """
     training = Training(network, options, material, banked)
-    training.history = history.epochs
+    training.history, training.folder = history.epochs, folder
     training.steps = -(-len(material.train_places) // options.batch)
     end = EpochEnd(folder, options, report, watch)
     device = choose_device(options.device)
@@ -178,7 +184,7 @@ def train_network(
         training.train()
         trainer.fit(
             training, datamodule=Loaders(material, options, len(history)), weights_only=True,
-            ckpt_path=str(folder / LAST) if len(history) else None,
+            ckpt_path=str(folder / checkpoint) if len(history) else None,
         )  # fmt: skip
     return History(training.history)
 

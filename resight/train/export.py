@@ -201,8 +201,8 @@ def _metadata(run: Run) -> dict[str, str]:
 
 def _samples(run: Run) -> tuple[Arrays, bool]:
     """Inputs of the network from the run's own images, those it did not learn from first; else random ones."""
-    from resight.train.held_out import trained_parts
     from resight.train.inputs import pad_clips
+    from resight.train.seen_before import trained_parts
 
     sequences = run.options.sequences
     wanted = CHECKED // 3 + 1 if sequences else CHECKED

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from resight.errors import InputError
 from resight.images.examples import Examples
 from resight.train.classifier import Listener, train_one
+from resight.train.groups import grouped
 from resight.train.options import TrainOptions
 from resight.train.plan import Plan, rank
-from resight.train.run_files import write_text
+from resight.train.run_files import RECORD, write_text
 from resight.train.runs import Run
 from resight.train.splits import split_examples
 
@@ -58,13 +59,13 @@ def train_folds(
     """
     if rank(options) == 0 and out.exists() and not resume and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already and is not overwritten: choose another --out, or --resume to go on")
-    if rank(options) == 0 and (out / "run.json").exists():
+    if rank(options) == 0 and (out / RECORD).exists():
         raise InputError(f"{out} holds a single run: choose another --out for folds")
     plans = []
     for number in range(folds):
-        split = split_examples(examples, validation=options.validation, test=options.test, seed=options.seed,
-                               folds=folds, fold=number)  # fmt: skip
-        plans.append(Plan(examples, split, replace(options), out / f"fold-{number + 1}", number + 1))
+        split = split_examples(grouped(examples, options), validation=options.validation, test=options.test,
+                               seed=options.seed, folds=folds, fold=number)  # fmt: skip
+        plans.append(Plan(examples, split, options, out / f"fold-{number + 1}", number + 1, folds))
     runs = tuple(train_one(plan, resume=resume, listener=listener) for plan in plans)
     found = FoldedRuns(out, runs, tuple(float(run.record["last"]["val_accuracy"]) for run in runs))
     if rank(options) == 0:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from resight.errors import InputError, unknown
 from resight.images.examples import PARTS, Example, Examples, read_examples
 from resight.images.identical import identical
-from resight.images.rows import read_rows
+from resight.train.seen_before import seen_before, trained_parts
 
 if TYPE_CHECKING:
     from resight.train.runs import Run
@@ -23,7 +23,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Labelled images (or sequences) to test a run on, each label one of its classes.
+    """Labelled images (or sequences, as everywhere here) to test a run on, each label one of its classes.
 
     source    where they come from
     part      "train", "val", "test", or "all": whatever the source holds
@@ -61,15 +61,15 @@ def held_out(
     before = trained_parts(run)
     examples = _examples(run, data)
     chosen, whole = _chosen(run, examples, part, before)
-    items, left_out = known_labels(chosen, run.classes, examples.source, ignore_unknown)
+    items, left_out = known_labels(chosen, run.classes, examples, ignore_unknown)
     notes = [*examples.notes, *_left_out(left_out)]
     if whole and part != "all":
         notes.append(f"{examples.source} has no parts: all of it is tested")
     if part == "train" and all(before.get(item.path) == "train" for item in items):
-        notes.append("these are the images that the run was trained on: this is no test")
+        notes.append(f"these are the {run.unit} that the run was trained on: this is no test")
     else:
-        notes += _seen(items, before, examples.source, refuse=not allow_leak, copies=whole)
-    return HeldOut(tuple(items), examples.source, part, left_out, (*notes, *_absent(items, run.classes)))
+        notes += _seen(items, seen_before(run), examples, refuse=not allow_leak, copies=whole)
+    return HeldOut(tuple(items), examples.source, part, left_out, (*notes, *_absent(items, run.classes, run.unit)))
 
 
 def learn_and_test(
@@ -91,26 +91,12 @@ def learn_and_test(
         train = [item for item in _own(run).items if item.part == "train"]
     classes = sorted({str(item.label) for item in train})
     if len(classes) < 2:
-        raise InputError(f"{examples.source}: expected training images of at least 2 classes, got {len(classes)}")
-    items, left_out = known_labels(test, classes, examples.source, ignore_unknown)
+        raise InputError(f"{examples.source}: expected training {run.unit} of at least 2 classes, got {len(classes)}")
+    items, left_out = known_labels(test, classes, examples, ignore_unknown)
     notes = [*examples.notes, *_left_out(left_out)]
-    notes += _seen(items, before, examples.source, refuse=not allow_leak, copies=whole)
-    notes += _absent(items, classes)
+    notes += _seen(items, seen_before(run), examples, refuse=not allow_leak, copies=whole)
+    notes += _absent(items, classes, run.unit)
     return tuple(train), HeldOut(tuple(items), examples.source, "test", left_out, tuple(notes))
-
-
-def trained_parts(run: Run) -> dict[Path, str]:
-    """Path -> part of every image of the data that a run was made from, whether it is still there or not.
-
-    Raises InputError if the run's split.csv is missing or something else.
-    """
-    file = Path(os.path.abspath(run.split_file))
-    found: dict[Path, str] = {}
-    for line, row in read_rows(file, ["path", "label", "part"]):
-        if row["part"] not in PARTS or "\0" in row["path"]:
-            raise InputError(f"{file}, line {line}: expected a path and its part, one of {', '.join(PARTS)}")
-        found[Path(os.path.abspath(file.parent / row["path"]))] = row["part"]
-    return found
 
 
 def _examples(run: Run, data: str | os.PathLike[str] | Examples | None) -> Examples:
@@ -118,8 +104,7 @@ def _examples(run: Run, data: str | os.PathLike[str] | Examples | None) -> Examp
         return _own(run)
     if isinstance(data, Examples):
         if data.sequences != run.options.sequences:
-            kinds = ("sequences", "images") if run.options.sequences else ("images", "sequences")
-            raise InputError(f"this run is of {kinds[0]}, and {data.source} was read as {kinds[1]}")
+            raise InputError(f"this run is of {run.unit}, and {data.source} was read as {data.unit}")
         return data
     return read_examples(data, sequences=run.options.sequences, least=1)
 
@@ -147,8 +132,8 @@ def _chosen(run: Run, examples: Examples, part: str, before: Mapping[Path, str])
     counts = Counter(its or "no part" for its in parts)
     held = ", ".join(f"{counts[name]:,} {name}" for name in (*PARTS, "no part") if counts[name])
     raise InputError(
-        f"{examples.source}: no {part} images{' held back by the run' if own else ''} ({held}): give other data, or "
-        f"another --part, one of {', '.join(name for name in PARTS if counts[name])}, all"
+        f"{examples.source}: no {part} {run.unit}{' held back by the run' if own else ''} ({held}): give other data, "
+        f"or another --part, one of {', '.join(name for name in PARTS if counts[name])}, all"
     )
 
 
@@ -171,7 +156,7 @@ def _root(source: str) -> str:
 
 
 def known_labels(
-    chosen: Sequence[Example], classes: Sequence[str], source: str, ignore: bool
+    chosen: Sequence[Example], classes: Sequence[str], examples: Examples, ignore: bool
 ) -> tuple[list[Example], dict[str, int]]:
     """The examples whose labels are among the classes, and {label: number} of the others.
 
@@ -181,13 +166,13 @@ def known_labels(
     strange = Counter(str(item.label) for item in chosen if item.label not in known)
     if strange and not ignore:
         raise InputError(
-            f"{source}: {sum(strange.values()):,} of {len(chosen):,} images have labels that were never seen in "
-            f"training: {_counted(strange)}; known are {_some(classes)}: leave them out with --ignore-unknown, or "
-            "correct them"
+            f"{examples.source}: {sum(strange.values()):,} of {len(chosen):,} {examples.unit} have labels that were "
+            f"never seen in training: {_counted(strange)}; known are {_some(classes)}: leave them out with "
+            "--ignore-unknown, or correct them"
         )
     kept = [item for item in chosen if item.label in known]
     if not kept:
-        raise InputError(f"{source}: none of its labels was seen in training: known are {_some(classes)}")
+        raise InputError(f"{examples.source}: none of its labels was seen in training: known are {_some(classes)}")
     return kept, dict(sorted(strange.items()))
 
 
@@ -195,17 +180,17 @@ def _left_out(counts: Mapping[str, int]) -> list[str]:
     return [f"left out, of labels never seen in training: {_counted(counts)}"] if counts else []
 
 
-def _absent(items: Sequence[Example], classes: Sequence[str]) -> list[str]:
+def _absent(items: Sequence[Example], classes: Sequence[str], unit: str) -> list[str]:
     present = {item.label for item in items}
     absent = [name for name in classes if name not in present]
-    return [f"no image of {_some(absent)} to test"] if absent else []
+    return [f"no {unit} of {_some(absent)} to test"] if absent else []
 
 
 def _seen(
-    items: Sequence[Example], before: Mapping[Path, str], source: str, *, refuse: bool, copies: bool
+    items: Sequence[Example], before: Mapping[Path, str], examples: Examples, *, refuse: bool, copies: bool
 ) -> list[str]:  # fmt: skip
     """Notes on images that are in training or validation too; refuse: or an error, for other files too if `copies`."""
-    notes = []
+    notes, unit = [], examples.unit
     tested = [item.path for item in items]
     for part, what in (("train", "trained on"), ("val", "used to choose the epoch")):
         theirs = [path for path, its in before.items() if its == part]
@@ -214,15 +199,15 @@ def _seen(
         bad = shared if copies else same
         if part == "train" and refuse and bad:
             raise InputError(
-                f"{source}: {len(bad):,} of its {len(items):,} images were trained on, such as {bad[0]}: that is no "
-                "test; give other images, or test them all the same with --allow-leak"
+                f"{examples.source}: {len(bad):,} of its {len(items):,} {unit} were trained on, such as {bad[0]}: that "
+                f"is no test; give other {unit}, or test them all the same with --allow-leak"
             )
         if shared:
             kind = "" if len(same) == len(shared) else " under the same or another name"
-            notes.append(f"{len(shared):,} of the {len(items):,} images were {what}{kind}, such as {shared[0]}")
+            notes.append(f"{len(shared):,} of the {len(items):,} {unit} were {what}{kind}, such as {shared[0]}")
         if len(there) < len(theirs) and part == "train":
             gone = len(theirs) - len(there)
-            notes.append(f"{gone:,} of the {len(theirs):,} training images are no longer there to be compared with")
+            notes.append(f"{gone:,} of the {len(theirs):,} training {unit} are no longer there to be compared with")
     return notes
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from resight.errors import ImageError, InputError
 from resight.images.read import ImageLike, read_image
@@ -17,6 +19,7 @@ from resight.images.resize import fit
 from resight.train.options import TrainOptions
 
 Edit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,49 @@ class Fitting:
         return pixels
 
 
-def why_not(error: ImageError, path: Path) -> str:
-    """Why an image cannot be read; of a sequence with the frame that cannot."""
-    return error.reason if error.where == str(path) else f"{Path(error.where).name}: {error.reason}"
+def why_not(error: ImageError, item: object) -> str:
+    """Why an image cannot be read: of a sequence with the frame that cannot, of a broken link with where it leads.
+
+    item: what was to be read
+    """
+    if not isinstance(item, (str, os.PathLike)):
+        return error.reason
+    file = Path(os.path.expanduser(error.where))
+    frame = "" if file == Path(os.path.expanduser(item)) else f"{file.name}: "
+    lost = error.reason.startswith("no such") and file.is_symlink()
+    return f"{frame}{error.reason}{f', it is a link to {file.readlink()}' if lost else ''}"
+
+
+def one_or_many(items: Iterable[T] | ImageLike) -> Iterable[T]:
+    """The items; of a single path, array (H, W) or (H, W, C), or Pillow image just that.
+
+    Raises InputError for what cannot be gone through.
+    """
+    if isinstance(items, (str, os.PathLike, Image.Image)) or (isinstance(items, np.ndarray) and items.ndim < 4):
+        return [cast(T, items)]
+    if not isinstance(items, Iterable) or isinstance(items, (bytes, bytearray)):
+        raise InputError(
+            f"expected a path, a uint8 array, a Pillow image, or several of them, got {type(items).__name__}"
+        )
+    return items
+
+
+def mirror_notes(options: TrainOptions, flips: bool) -> list[str]:
+    """What the averaging of mirror images puts at risk, a clause each; flips: whether they are averaged."""
+    moving = options.head in ("tcn", "gru") or options.motion == "yes"
+    if not (flips and options.sequences and moving):
+        return []
+    return [
+        f"mirror images are averaged, and this run (head {options.head}) sees motion: mirrored, a move to the left is "
+        "one to the right; leave flips out if classes differ by direction"
+    ]
 
 
 def as_path(item: object) -> Path:
     """The path of a sequence. Raises InputError if it is something else."""
-    if not isinstance(item, (str, Path)):
+    if not isinstance(item, (str, os.PathLike)):
         raise InputError(f"a sequence is a folder of frames or a video file, got {type(item).__name__}")
-    return Path(item).expanduser()
+    return Path(os.path.expanduser(item))  # not Path.expanduser, which raises for an unknown user
 
 
 def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,22 +11,23 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from resight.errors import InputError, unknown
+from resight.errors import InputError
 from resight.models import PACKAGED, Preprocessing
-from resight.models.backbone import build, is_network
-from resight.models.weights import weights_hash
-from resight.train.branches import Branch, Pixels
+from resight.models.backbone import build, check_name
+from resight.models.weights import load_state, weights_hash
+from resight.train.branches import Branch, Pixels, count_features
 from resight.train.options import TrainOptions
 from resight.train.stems import make_sift, set_size, sift_model
+from resight.train.warm_start import Learned, check_fits, open_start, read_learned, run_folder, sources
 
 DRAWS = {"head": 0, "rgb": 1, "sift": 2}  # each part of a network has random numbers of its own
-BRANCHES = {"rgb": ("rgb",), "sift": ("sift",), "fusion": ("rgb", "sift")}
 
 
 class ImageNetwork(nn.Module):
     """Branches, their features side by side, dropout, and one linear layer: logits of C classes.
 
-    size     side of the images in pixels;  classes  how many;  fresh  what did not come from the weights, in words
+    size     side of the images in pixels;  classes  how many
+    fresh    what did not come from the weights, in words;  taken  what another run has learned
     frozen   True: the branches stay in evaluation mode whatever `train` says
     """
 
@@ -37,6 +38,7 @@ class ImageNetwork(nn.Module):
         self.head = nn.Linear(sum(branch.features for branch in branches.values()), classes)
         self.size, self.classes, self.frozen = size, classes, False
         self.fresh: tuple[str, ...] = ()
+        self.taken: tuple[str, ...] = ()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) uint8 -> (B, C) logits."""
@@ -92,24 +94,26 @@ def make_network(
     record:  what `ImageNetwork.record` said: the same network, without the files of its weights
 
     New layers are drawn from options.seed; torch's own random numbers go on as if nothing was.
-    Raises InputError for an unknown backbone, weights that are missing or do not fit, a stem or a size that cannot be;
-    WorkError for a damaged file or failed download.
+    Raises InputError for an unknown backbone, weights that are missing or do not fit, a stem or a size that cannot be,
+    or a new first convolution that tune head would never train; WorkError for a damaged file or failed download.
     """
     if options.size is None:
         raise InputError("the options have no size yet: fill them in by resolved(options, native_size(options))")
     if classes < 2:
         raise InputError(f"a classifier needs at least 2 classes, got {classes}")
-    names = BRANCHES[options.input]
+    names = [name for name, _, _ in sources(options)]
     if record is not None and set(record) != set(names):
         raise InputError(f"the record is of branches {', '.join(record)}, the options ask for {', '.join(names)}")
-    made, fresh = {}, []
+    made, fresh, taken = {}, [], []
     for name in names:
         facts = None if record is None else _checked(name, record[name])
         made[name], new = make_branch(name, options, load=load, facts=facts)
         fresh += [f"{name}: {what}" for what in new]
+        folder = run_folder(made[name].weights) if load and facts is None else None
+        taken += [f"{name} of {folder}"] if folder is not None else []
     with seeded(options.seed, "head"):
         network = ImageNetwork(made, options.size, classes, options.dropout)
-    network.fresh = (*fresh, "head")
+    network.fresh, network.taken = (*fresh, "head"), tuple(taken)
     if options.frozen:
         freeze(network)
     return network
@@ -128,7 +132,10 @@ def make_branch(
         return _headless(_drawn(backbone, options.seed, name, **given))
 
     loaded = load and facts is None and weights != "random"
-    _known(backbone)
+    check_name(backbone)
+    folder = run_folder(weights) if loaded else None
+    if folder is not None:
+        return _warm_branch(name, options, read_learned(folder)), []
     if loaded:
         model, preprocessing = build(backbone, weights)
     else:
@@ -142,24 +149,45 @@ def make_branch(
     sift = make_sift(options)
     with seeded(options.seed, name):
         model, first = sift_model(model, make, sift, options.stem, size)
+    if options.frozen and loaded:
+        raise InputError("tune head would leave SIFT's new first convolution as it was drawn, at random: use tune all, "
+                         "or start from a run on the same SIFT (--weights RUN)")  # fmt: skip
     own |= {"stem": options.stem, "sift": options.sift}
     return Branch(sift, model, own, size), new or first
 
 
+def _warm_branch(name: str, options: TrainOptions, learned: Learned) -> Branch:
+    """A branch as another run has left it, for images of the size that the options ask for."""
+    backbone, weights = source(name, options)
+    run, size = learned.run, cast(int, options.size)
+    check_fits(run, name, options, backbone)
+    facts = {**_checked(name, run.record["network"][name]), "weights": weights, "hash": learned.sha256[:16]}
+    branch, _ = make_branch(name, run.options, load=False, facts=facts)
+    load_state(branch, learned.below(f"branches.{name}."), str(run.folder))
+    if size != run.options.size:
+        if name == "sift" and hasattr(branch.model, "set_input_size"):
+            raise InputError(f"weights {run.folder}: {backbone} on SIFT has learned places of images of "
+                             f"{run.options.size} pixels: give --size {run.options.size}, not {size}")  # fmt: skip
+        set_size(branch.model, size, run.options.size)
+        count_features(branch, size)
+    return branch
+
+
 def source(name: str, options: TrainOptions) -> tuple[str, str]:
-    """Backbone and weights of a branch."""
-    if name == "rgb":
-        return options.backbone, options.weights
-    return options.sift_backbone or options.backbone, options.sift_weights or options.weights
+    """Backbone and weights of a branch that the options ask for."""
+    return next((backbone, weights) for branch, backbone, weights in sources(options) if branch == name)
 
 
 def native_size(options: TrainOptions) -> int:
     """The side in pixels that the weights were trained with: those of the pixels, if the network sees them.
 
-    Raises InputError for an unknown backbone.
+    Raises InputError for an unknown backbone, or a folder as weights that holds no run.
     """
-    backbone, weights = source(BRANCHES[options.input][0], options)
-    _known(backbone)
+    _, backbone, weights = sources(options)[0]
+    check_name(backbone)
+    folder = run_folder(weights)
+    if folder is not None:
+        return open_start(folder).options.size or _expected(backbone, weights).size
     return _expected(backbone, weights).size
 
 
@@ -197,17 +225,6 @@ def _headless(model: nn.Module) -> nn.Module:
     reset: Any = model.reset_classifier
     reset(0)
     return model
-
-
-def _known(backbone: str) -> None:
-    """Raises InputError for a name, or a tag behind its dot, that timm does not know."""
-    import timm
-
-    if not is_network(backbone):
-        raise unknown("backbone", backbone, timm.list_models())
-    tags = [tag for tag in timm.list_pretrained(backbone.partition(".")[0]) if "." in tag]
-    if "." in backbone and backbone not in tags:
-        raise unknown("backbone", backbone, tags)
 
 
 def _expected(backbone: str, weights: str) -> Preprocessing:

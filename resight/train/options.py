@@ -12,6 +12,7 @@ from resight.choices import Option, Table, Value, parse, settings, write
 from resight.errors import InputError, unknown
 
 INPUTS = ("rgb", "sift", "fusion")
+WEIGHTS = ("package", "hub", "random")  # anything else is a path
 STEMS = ("auto", "full", "conv", "patch")
 FITS = ("squash", "crop")
 MASKS = ("none", "circle")
@@ -23,6 +24,7 @@ SCHEDULES = ("cosine", "step", "constant")
 HEADS = ("average", "pool", "tcn", "gru")
 PRECISIONS = ("float32", "bfloat16", "float16")
 SWITCHES = ("auto", "yes", "no")
+GROUPS = ("data", "folder")
 
 _STEP = Option(int, 1, "a whole number of pixels from 1", lambda v: 1 <= int(v) <= 64)
 _CELL = Option(int, 0, "a whole number of pixels from 1", lambda v: 0 <= int(v) <= 64)
@@ -63,7 +65,8 @@ class TrainOptions:
     backbone: str = "tf_efficientnet_lite0"
     """Name of a timm model."""
     weights: str = "package"
-    """Where training starts: package (PyPI, offline), hub (timm's, one download), a file's path, or random."""
+    """Where training starts: package (PyPI, offline), hub (timm's, one download), a file's path, the folder of another
+    run, or random."""
     sift_backbone: str | None = None
     """The network on SIFT; default: as backbone."""
     sift_weights: str | None = None
@@ -124,6 +127,8 @@ class TrainOptions:
     """Share of the training images held back, where the data has no validation part of its own."""
     test: float = 0.0
     """Share held back for testing, where the data has no test part of its own."""
+    groups: str = "data"
+    """What stays in one part: what the data names as a group, or all images of a folder (such as frames of a take)."""
     seed: int = 0
     """Of the split, the new layers, the order and the augmentation."""
     precision: str = "float32"
@@ -193,12 +198,16 @@ def make_options(preset: str | None = None, **given: Any) -> TrainOptions:
     for key in given:
         if key not in names:
             raise unknown("training option", key, names)
+    return TrainOptions(**{**expand(preset, str(given.get("input", "rgb"))), **given})
+
+
+def expand(preset: str | None, input: str) -> dict[str, Any]:
+    """What a preset sets for an input; nothing if there is none. Raises InputError for an unknown one."""
     if preset is None:
-        return TrainOptions(**given)
+        return {}
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
-    own = {**PRESETS[preset], **BY_INPUT.get(preset, {}).get(str(given.get("input", "rgb")), {})}
-    return TrainOptions(**{**own, **given})
+    return {**PRESETS[preset], **BY_INPUT.get(preset, {}).get(input, {})}
 
 
 def changed(one: TrainOptions, other: TrainOptions) -> list[str]:
@@ -251,7 +260,7 @@ def _typed(name: str, value: Any, kind: type) -> Any:
 _CHOICES: dict[str, tuple[str, ...]] = {
     "input": INPUTS, "stem": STEMS, "fit": FITS, "mask": MASKS, "tune": TUNES, "augment": AUGMENTS,
     "balance": BALANCES, "optimiser": OPTIMISERS, "schedule": SCHEDULES, "head": HEADS, "precision": PRECISIONS,
-    "motion": SWITCHES,
+    "motion": SWITCHES, "groups": GROUPS,
 }  # fmt: skip
 _RANGES: dict[str, tuple[float, float]] = {
     "size": (32, 4096), "frames": (1, 512), "lr": (1e-9, 1e3), "weight_decay": (0, 10), "warmup": (0, 10_000),

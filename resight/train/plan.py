@@ -6,7 +6,8 @@ import contextlib
 import os
 import platform
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,29 +23,58 @@ VERSIONS = ("resight", "torch", "torchvision", "timm", "lightning", "numpy")
 
 @dataclass(frozen=True)
 class Plan:
-    """One training before it begins: what it learns from, how, and where it is kept; fold: from 1, if it is one."""
+    """One training before it begins: what it learns from, how, and where it is kept.
+
+    fold, folds: which of how many, from 1; None and 0 if it is none
+    """
 
     examples: Examples
     split: Split
     options: TrainOptions
     folder: Path
     fold: int | None = None
+    folds: int = 0
+
+    @property
+    def unit(self) -> str:
+        """What an example is."""
+        return "sequences" if self.options.sequences else "images"
 
 
-def make_facts(plan: Plan, network: dict[str, Any], skipped: int) -> dict[str, Any]:
-    """What run.json holds from the beginning."""
-    examples, split = plan.examples, plan.split
+def make_facts(plan: Plan, network: dict[str, Any], skipped: Collection[int] = ()) -> dict[str, Any]:
+    """What run.json holds from the beginning; skipped: places of what cannot be read, which does not count."""
+    examples, split = plan.examples, used(plan.split, skipped)
     counts = Counter(str(examples.items[place].label) for place in split.train)
     facts: dict[str, Any] = {
         "format": FORMAT, "task": "classify", "state": "training", "versions": _versions(),
         "options": plan.options.as_dict(), "classes": list(examples.classes),
         "data": {"source": examples.source, "digest": examples.digest, "images": len(examples),
                  "notes": [*examples.notes, *split.notes]},
-        "split": {"train": len(split.train), "val": len(split.val), "test": len(split.test), "skipped": skipped,
+        "split": {"train": len(split.train), "val": len(split.val), "test": len(split.test),
+                  "skipped": len(skipped),
                   "train_by_class": {name: counts[name] for name in examples.classes}},
         "network": network,
     }  # fmt: skip
-    return facts if plan.fold is None else {**facts, "fold": plan.fold}
+    return facts if plan.fold is None else {**facts, "fold": plan.fold, "folds": plan.folds}
+
+
+def used(split: Split, skipped: Collection[int]) -> Split:
+    """The split without what cannot be read. The test part is not looked at in training: it stays as it is."""
+    train, val = (tuple(place for place in places if place not in skipped) for places in (split.train, split.val))
+    return replace(split, train=train, val=val)
+
+
+def own_part_notes(plan: Plan) -> list[str]:
+    """Notes on shares that were asked for and are not cut, because the data has such a part of its own."""
+    parts = {item.part for item in plan.examples.items}
+    asked = (("validation", "val", 0.15), ("test", "test", 0.0))
+    return [
+        f"the data has a part {part} of its own: {name} {share:g} is not used"
+        for name, part, default in asked
+        if part in parts
+        and (share := float(getattr(plan.options, name))) != default
+        and not (part == "val" and plan.fold)
+    ]
 
 
 def epoch_facts(epoch: Epoch | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resight.errors import ImageError, InputError
+from resight.errors import ImageError, InputError, WorkError
 from resight.measure.watching import Watch
 from resight.models.backbone import choose_device
 from resight.train.bank import first, make_bank, pick
@@ -91,14 +91,21 @@ def _sample(plan: Plan, fitting: Fitting) -> Iterator[torch.Tensor]:
 
 
 def check_material(plan: Plan, material: Material) -> None:
-    """Raises InputError if a class has no readable training image, or validation no readable image at all."""
-    left = {str(plan.examples.items[place].label) for place in material.train_places}
+    """Nothing if every class can be trained on and validation has something to look at.
+
+    Raises InputError if a class has nothing for training, WorkError if all that it, or validation, has is unreadable.
+    """
+    items, unit = plan.examples.items, plan.unit
+    meant, left = ({str(items[place].label) for place in some} for some in (plan.split.train, material.train_places))
     for name in plan.examples.classes:
+        if name not in meant:
+            raise InputError(f"class {name!r} has nothing to train on, all its {unit} are for validation or testing: "
+                             "add some, or leave the class out")  # fmt: skip
         if name not in left:
-            raise InputError(f"class {name!r} has nothing to train on: none of its files that are for training can be "
-                             f"read, or there are none: add some, or leave the class out")  # fmt: skip
+            raise WorkError(f"class {name!r} has nothing to train on, none of its {unit} for training can be read: "
+                            "mend or add some, or leave the class out")  # fmt: skip
     if plan.split.val and not material.val_places:
-        raise InputError(f"none of the {len(plan.split.val)} validation images can be read")
+        raise WorkError(f"none of the {len(plan.split.val):,} {unit} for validation can be read: mend or add some")
 
 
 def _own_device(options: TrainOptions) -> str:

@@ -17,11 +17,12 @@ import csv
 import hashlib
 import io
 import json
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.errors import InputError, WorkError
+from resight.errors import InputError, WorkError, advice
 from resight.images.lines import read_bytes_of
 from resight.images.settings import read_settings
 from resight.tables.atomic import AtomicFiles
@@ -43,37 +44,77 @@ def read_model(file: Path, expected: str) -> dict[str, torch.Tensor]:
 
     from resight.models.weights import MAX_WEIGHT_BYTES
 
-    data = read_bytes_of(file, MAX_WEIGHT_BYTES)
+    how = f"`resight train finish {file.parent}` restores it from {BEST}, if that is whole"
+    try:
+        data = read_bytes_of(file, MAX_WEIGHT_BYTES)
+    except InputError as error:
+        raise WorkError(f"{error}; {how}") from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != expected:
         raise WorkError(f"{file} is not what the run has recorded (sha256 {digest[:12]}, expected {expected[:12]}): "
-                        "it is damaged or was replaced; train again or bring the file back")  # fmt: skip
+                        f"it is damaged or was replaced; {how}")  # fmt: skip
     return load(data)
 
 
+def has_model(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether the weights of a finished run are there and are those that it has recorded."""
+    try:
+        with (folder / MODEL).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == str(record["model"]["sha256"])
+    except OSError:
+        return False
+
+
 def read_record(folder: Path) -> dict[str, Any]:
-    """run.json of a run, its form checked. Raises InputError if it is missing or something else."""
+    """run.json of a run, its form checked.
+
+    Raises InputError if the folder holds no run, WorkError if the record of one is damaged.
+    """
     file = folder / RECORD
     if not file.is_file():
-        raise InputError(f"{folder}: expected the folder of a training run (resight train classify ... --out FOLDER), "
-                         f"got no {RECORD}")  # fmt: skip
+        raise InputError(_no_run(folder))
     try:
         record = json.loads(read_bytes_of(file, LIMIT).decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not JSON, or damaged: {str(error)[:120]}") from error
+        raise WorkError(_damaged(file, f"not JSON ({short(error)})")) from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         got = record.get("format") if isinstance(record, dict) else type(record).__name__
         raise InputError(f"{file}: expected a training run of the format {FORMAT!r}, got {str(got)[:60]!r}")
     for key, kind in _FORM.items():
         if not isinstance(record.get(key), kind):
-            raise InputError(f"{file}: {key} is missing or damaged")
+            raise WorkError(_damaged(file, f"{key} is missing or something else"))
     classes = record["classes"]
     if len(classes) < 2 or len(set(map(str, classes))) < len(classes) or not all(isinstance(c, str) for c in classes):
-        raise InputError(f"{file}: expected the names of at least two classes")
+        raise WorkError(_damaged(file, "expected the names of at least two classes"))
     model = record.get("model")
     if record["state"] == "finished" and not (isinstance(model, dict) and isinstance(model.get("sha256"), str)):
-        raise InputError(f"{file}: model is missing or damaged")
+        raise WorkError(_damaged(file, "model is missing or something else"))
     return record
+
+
+def recorded_options(folder: Path, record: dict[str, Any]) -> TrainOptions:
+    """The options that a run was begun with. Raises WorkError if they are damaged, or of another version."""
+    try:
+        return make_options(**record["options"])
+    except InputError as error:
+        raise WorkError(_damaged(folder / RECORD, f"its options: {error}")) from error
+
+
+def _damaged(file: Path, what: str) -> str:
+    return f"{file} is damaged, or of another version: {what}: bring the file back, or train again"
+
+
+def _no_run(folder: Path) -> str:
+    folds = sorted(folder.glob(f"fold-*/{RECORD}"), key=lambda file: (len(file.parent.name), file.parent.name))
+    if folds:
+        return f"{folder} holds folds, each a run of its own: give one of them, such as {folds[0].parent}"
+    return (f"{folder}: expected the folder of a training run (resight train classify ... --out FOLDER), "
+            f"got no {RECORD}")  # fmt: skip
+
+
+def short(error: BaseException, most: int = 120) -> str:
+    """What an error says, on one line, cut between words."""
+    return textwrap.shorten(str(error).strip() or type(error).__name__, most, placeholder=" ...")
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
@@ -94,23 +135,47 @@ def read_options(file: Path, preset: str | None = None, **given: Any) -> TrainOp
     A key `preset` in the file is as `preset` here. Raises InputError, naming the file, for an unknown key (with the
     closest match) or a wrong value.
     """
+    named, content = read_config(file)
+    return make_options(preset or named, **{**content, **given})
+
+
+def read_config(file: Path) -> tuple[str | None, dict[str, Any]]:
+    """The preset and the options in a file, checked as `read_options` says."""
     content = read_settings(file)
+    tables = [key for key, value in content.items() if isinstance(value, (dict, list))]
+    if tables:
+        raise InputError(f"{file}: {_other_file(content, tables[0])}")
     try:
         named = content.pop("preset", None)
         make_options(named, **content)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    return make_options(preset or named, **{**content, **given})
+    return named, content
 
 
-def write_model(file: Path, state: dict[str, torch.Tensor]) -> str:
-    """Write weights as safetensors, whole or not at all; returns the file's SHA-256."""
+def _other_file(content: dict[str, Any], table: str) -> str:
+    """What is wrong with a file of options that holds more than names and values."""
+    form = "a file of training options has names and values only, such as `epochs: 20` and `lr: 0.001`"
+    if content.get("format") == FORMAT:
+        return f"{form}; this is the record of a run: {OPTIONS} beside it is one"
+    if {"data", "rows"} <= content.keys():
+        return f"{form}; this is a study: resight train study FILE"
+    return f"{form}; {table!r} is a {'list' if isinstance(content[table], list) else 'table'}: move its values up"
+
+
+def write_model(file: Path, state: dict[str, torch.Tensor], expected: str | None = None) -> str:
+    """Write weights as safetensors, whole or not at all; returns the file's SHA-256.
+
+    expected: the only SHA-256 that is written. Raises WorkError, and writes nothing, if the weights have another.
+    """
     from safetensors.torch import save
 
     data = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
-    with AtomicFiles() as files:
-        files.open(file).write(data)
-    return hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data).hexdigest()
+    if expected is not None and digest != expected:
+        raise WorkError(f"these are not the weights of {file}: sha256 {digest[:12]}, expected {expected[:12]}")
+    write_whole(file, data)
+    return digest
 
 
 def skipped_text(rows: Iterable[tuple[str, str, str]]) -> str:
@@ -124,8 +189,16 @@ def skipped_text(rows: Iterable[tuple[str, str, str]]) -> str:
 
 def write_text(file: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises WorkError if the disk refuses."""
-    with AtomicFiles() as files:
-        files.open(file).write(text.encode("utf-8", "surrogateescape"))
+    write_whole(file, text.encode("utf-8", "surrogateescape"))
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises WorkError if the disk refuses."""
+    try:
+        with AtomicFiles() as files:
+            files.open(file).write(data)
+    except OSError as error:  # of a write that is larger than the file's buffer
+        raise WorkError(f"cannot write {file}: {advice(error)}") from error
 
 
 _FORM: dict[str, type] = {

@@ -4,55 +4,91 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from resight.errors import InputError, WorkError, advice
-from resight.train.options import TrainOptions, changed, make_options
+from resight.train.options import TrainOptions, changed
 from resight.train.run_files import (
     CHECKPOINTS,
-    CURVES,
-    METRICS,
-    MODEL,
     OPTIONS,
     RECORD,
     SKIPPED,
     SPLIT,
     TENSORBOARD,
     read_record,
+    recorded_options,
 )
 
-OWN = {RECORD, OPTIONS, SPLIT, SKIPPED, METRICS, CURVES, MODEL, CHECKPOINTS, TENSORBOARD}
+# What a run leaves before its first epoch has ended.
+FIRST = {RECORD, OPTIONS, SPLIT, SKIPPED, CHECKPOINTS, TENSORBOARD}
+EVENTS = "events.out.tfevents"
 NOT_DECIDING = ("device", "devices", "nodes", "workers")  # a run may go on with others
 TEMPORARY = ".resight-"
 SHOWN = 4
 
 
 def found_run(folder: Path, resume: bool) -> dict[str, Any] | None:
-    """The record of the run that `folder` holds, if it is to be gone on with; None if there is none yet.
+    """The record of the run that `folder` holds, if it is to be gone on with.
 
+    None if there is none yet, or one of which no epoch has ended: it may begin anew.
     Raises InputError if something is there and `resume` is not asked for, or it is no run.
     """
     if not os.path.lexists(folder):
         return None
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a folder, or a name that is free, got a file: choose another --out")
-    names = {entry.name for entry in folder.iterdir()}
-    if not names:
+    if not any(folder.iterdir()) or has_no_epoch(folder):
         return None
-    if RECORD in names:
-        record = read_record(folder)
-        if not resume:
-            what = "a finished training" if record["state"] == "finished" else "a training that has not finished"
-            raise InputError(f"{folder} holds {what}, which is not overwritten: choose another --out"
-                             + ("" if record["state"] == "finished" else ", or --resume to go on with it"))  # fmt: skip
+    if not (folder / RECORD).exists():
+        # Perhaps of a training that was killed before it wrote run.json; or somebody's own options.yaml.
+        own = _holds_only_first(folder)
+        if own and resume:
+            return None
+        hint = ", or --resume to begin again in it" if own else ""
+        raise InputError(f"{folder} is there already and is not overwritten: choose another --out{hint}")
+    record = read_record(folder)
+    if resume:
         return record
-    own = all(name in OWN or name.startswith(TEMPORARY) for name in names)
-    if resume and own:
-        return None  # it was stopped before the first epoch
-    hint = ", or --resume to begin again in it" if own else ""
-    raise InputError(f"{folder} is there already and is not overwritten: choose another --out{hint}")
+    if record["state"] == "finished":
+        raise InputError(f"{folder} holds a finished training, which is not overwritten: choose another --out")
+    raise InputError(f"{folder} holds a training that has not finished, which is not overwritten: choose another "
+                     f"--out, or --resume to go on with it (`resight train finish {folder}` keeps its best epoch "
+                     "as it is)")  # fmt: skip
+
+
+def has_no_epoch(folder: Path) -> bool:
+    """Whether a folder holds a run of which no epoch has ended, and nothing else."""
+    if not (folder / RECORD).is_file() or not _holds_only_first(folder):
+        return False
+    return bool(read_record(folder)["state"] == "training")
+
+
+def _holds_only_first(folder: Path) -> bool:
+    if any(one.name not in FIRST and not one.name.startswith(TEMPORARY) for one in folder.iterdir()):
+        return False
+    for name, start in {CHECKPOINTS: TEMPORARY, TENSORBOARD: EVENTS}.items():
+        place = folder / name
+        if place.is_symlink() or (place.is_dir() and any(not one.name.startswith(start) for one in place.iterdir())):
+            return False
+    return True
+
+
+def clear(folder: Path) -> bool:
+    """Remove what a run left before its first epoch had ended; whether there was any of it."""
+    if not folder.is_dir() or not has_no_epoch(folder):
+        return False
+    try:
+        for one in sorted(folder.iterdir(), key=lambda one: one.name == RECORD):  # the last, if it is killed here
+            if one.is_dir():
+                shutil.rmtree(one)
+            else:
+                one.unlink()
+    except OSError as error:
+        raise WorkError(f"cannot write {folder}: {advice(error)}") from error
+    return True
 
 
 def check_same(folder: Path, record: dict[str, Any], facts: dict[str, Any], options: TrainOptions) -> None:
@@ -60,23 +96,26 @@ def check_same(folder: Path, record: dict[str, Any], facts: dict[str, Any], opti
 
     record: of the run; facts: what a run that begins now would record
     """
-    before = make_options(**record["options"])
+    before = recorded_options(folder, record)
     names = [name for name in changed(before, options) if name not in NOT_DECIDING]
     apart = [f"{name} {getattr(before, name)!r}, now {getattr(options, name)!r}" for name in names[:SHOWN]]
     if len(names) > SHOWN:
         apart.append(f"{len(names) - SHOWN} options more")
+    unit = "sequences" if before.sequences else "images"
     if record["data"].get("digest") != facts["data"]["digest"]:
-        apart.append(f"the data (then {record['data'].get('source')}: {record['data'].get('images')} images; now "
+        apart.append(f"the data (then {record['data'].get('source')}: {record['data'].get('images')} {unit}; now "
                      f"{facts['data']['source']}: {facts['data']['images']})")  # fmt: skip
     elif record["split"].get("skipped") != facts["split"]["skipped"]:
-        apart.append(f"images that cannot be read: {record['split'].get('skipped')}, now {facts['split']['skipped']}")
+        apart.append(f"{unit} that cannot be read: {record['split'].get('skipped')}, now {facts['split']['skipped']}")
     if not names and record["network"] != facts["network"]:
         apart.append("the weights that training starts from")
     if record.get("fold") != facts.get("fold"):
         apart.append(f"the fold: {record.get('fold')}, now {facts.get('fold')}")
+    elif record.get("folds", facts.get("folds")) != facts.get("folds"):
+        apart.append(f"folds {record.get('folds')}, now {facts.get('folds')}")
     if apart:
-        raise InputError(f"{folder} was begun with other choices: {'; '.join(apart)}: repeat the command that began "
-                         "it, or choose another --out")  # fmt: skip
+        raise InputError(f"{folder} was begun with other choices: {'; '.join(apart)}: with --resume and --out alone it "
+                         "goes on as it was begun; or choose another --out")  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resight.errors import ImageError, InputError
+from resight.errors import ImageError, InputError, WorkError
 from resight.train.history import History, read_history
-from resight.train.inputs import Edit, Fitting, make_fitting, pad_clips
-from resight.train.options import TrainOptions, make_options
-from resight.train.run_files import METRICS, MODEL, SPLIT, read_model, read_record
+from resight.train.inputs import Edit, Fitting, make_fitting, one_or_many, pad_clips
+from resight.train.options import TrainOptions
+from resight.train.run_files import BEST, LAST, METRICS, MODEL, SPLIT, read_model, read_record, recorded_options
 
 if TYPE_CHECKING:
+    from resight.images.read import ImageLike
     from resight.train.networks import ImageNetwork
 
 CPU_PIXELS, GPU_PIXELS = 4 * 224 * 224, 64 * 224 * 224  # of a pass: on a CPU what stays in its cache
@@ -50,20 +51,26 @@ class Run:
     def open(cls, folder: str | os.PathLike[str], device: str = "auto") -> Run:
         """The run in a folder. Its network is loaded when it is first used.
 
-        Raises InputError if there is none, or it has not finished.
+        Raises InputError if there is none, or it has not finished; WorkError if it is damaged.
         """
         place = Path(folder)
         record = read_record(place)
         if record["state"] != "finished":
-            raise InputError(
-                f"{place}: this training has not finished: go on with the command that began it and --resume"
-            )
-        return cls(place, make_options(**record["options"]), tuple(record["classes"]), record, device)
+            ended = (place / LAST).is_file() or (place / BEST).is_file()
+            finish = f"; or keep its best epoch so far: `resight train finish {place}`" if ended else ""
+            raise InputError(f"{place}: this training has not finished: go on with it: `resight train classify --out "
+                             f"{place} --resume`{finish}")  # fmt: skip
+        return cls(place, recorded_options(place, record), tuple(record["classes"]), record, device)
 
     @property
     def fitting(self) -> Fitting:
         """How images become what the network sees."""
         return make_fitting(self.options, self.record["network"])
+
+    @property
+    def unit(self) -> str:
+        """What it classifies: "images" or "sequences"."""
+        return "sequences" if self.options.sequences else "images"
 
     @property
     def history(self) -> History:
@@ -87,17 +94,21 @@ class Run:
         device = choose_device(self.device)
         file = self.folder / MODEL
         state = read_model(file, str(self.record["model"]["sha256"]))
-        network: Any = make_run_network(self.options, len(self.classes), self.record["network"])
-        load_state(network, state, str(file))
+        try:
+            network: Any = make_run_network(self.options, len(self.classes), self.record["network"])
+            load_state(network, state, str(file))
+        except InputError as error:  # of what the run itself has recorded: no mistake of the caller
+            raise WorkError(f"{self.folder} is damaged, or of another version: {error}") from error
         return network.eval().requires_grad_(False).to(device)  # type: ignore[no-any-return]
 
     def scores(
-        self, images: Iterable[T], *, flips: bool = False, edit: Edit | None = None, workers: int | None = None,
-        progress: Show | None = None,
+        self, images: Iterable[T] | ImageLike, *, flips: bool = False, edit: Edit | None = None,
+        workers: int | None = None, progress: Show | None = None,
     ) -> Iterator[tuple[T, NDArray[np.float32] | ImageError]]:  # fmt: skip
         """Class probabilities, one result per item, in order, with a bounded number of images in memory.
 
-        images:   paths, arrays (H, W, 3) uint8 or Pillow images; of a run on sequences folders of frames or videos
+        images:   paths, arrays (H, W, 3) uint8 or Pillow images, or one of them alone; of a run on sequences folders of
+                  frames or videos
         flips:    average the probabilities of the image and its mirror image
         edit:     is applied to each image before it is fitted
         progress: called with (done, failed)
@@ -105,14 +116,19 @@ class Run:
 
         Images are fitted as they were in training. Raises InputError for an item that is none of these.
         """
-        return self._each(images, _probabilities, flips, edit, workers, progress)
+        return self._each(one_or_many(images), _probabilities, flips, edit, workers, progress)
 
     def features(
-        self, images: Iterable[T], *, flips: bool = False, edit: Edit | None = None, workers: int | None = None,
-        progress: Show | None = None,
+        self, images: Iterable[T] | ImageLike, *, flips: bool = False, edit: Edit | None = None,
+        workers: int | None = None, progress: Show | None = None,
     ) -> Iterator[tuple[T, NDArray[np.float32] | ImageError]]:  # fmt: skip
-        """What the last layer sees of each image, (K,) float32; of a sequence the mean over its frames. As `scores`."""
-        return self._each(images, _penultimate, flips, edit, workers, progress)
+        """What the last layer sees of each image or sequence, (K,) float32; otherwise as `scores`.
+
+        Of a sequence that is what the head has made of its frames: mean and maximum of them (pool), of what the
+        convolutions or the recurrent network say (tcn, gru). Head average classifies frames one by one; here it gives
+        the mean of their features.
+        """
+        return self._each(one_or_many(images), _penultimate, flips, edit, workers, progress)
 
     def _each(
         self, images: Iterable[T], look: Callable[[Any, list[torch.Tensor]], torch.Tensor], flips: bool,
@@ -184,22 +200,17 @@ def exact_convolutions(device: torch.device) -> Iterator[None]:
         cudnn.allow_tf32 = before
 
 
-def _forward(network: Any, fitted: list[torch.Tensor], call: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    device = next(network.parameters()).device
-    if fitted[0].ndim == 3:
-        return getattr(network, call)(torch.stack(fitted).to(device)), None
-    frames, lengths = pad_clips(fitted)
-    lengths = lengths.to(device)
-    return getattr(network, call)(frames.to(device), lengths), lengths
-
-
 def _probabilities(network: Any, fitted: list[torch.Tensor]) -> torch.Tensor:
-    return _forward(network, fitted, "forward")[0].float().softmax(1)
+    return _given(network, network.forward, fitted).float().softmax(1)
 
 
 def _penultimate(network: Any, fitted: list[torch.Tensor]) -> torch.Tensor:
-    found, lengths = _forward(network, fitted, "features")
-    if lengths is None:
-        return found
-    inside = torch.arange(found.shape[1], device=found.device) < lengths[:, None]
-    return (found * inside[..., None]).sum(1) / lengths[:, None]
+    return _given(network, network.features if fitted[0].ndim == 3 else network.pooled, fitted)
+
+
+def _given(network: Any, call: Callable[..., torch.Tensor], fitted: list[torch.Tensor]) -> torch.Tensor:
+    device = next(network.parameters()).device
+    if fitted[0].ndim == 3:
+        return call(torch.stack(fitted).to(device))
+    frames, lengths = pad_clips(fitted)
+    return call(frames.to(device), lengths.to(device))

@@ -63,6 +63,11 @@ class Average(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(features, classes)
 
+    def pooled(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, K + M), (B,) -> (B, K): the mean of the frames' features, although the last layer sees each frame."""
+        seen = inside(frames, lengths)[..., None]
+        return (frames[..., : self.features] * seen).sum(1) / lengths[:, None]
+
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, K + M), (B,) -> (B, C) logits: their softmax is the mean of the frames' softmax."""
         return average(self.last(self.dropout(frames[..., : self.features])), lengths)
@@ -77,9 +82,13 @@ class Pool(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(2 * (features + motion), classes)
 
+    def pooled(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, K + M), (B,) -> (B, 2 (K + M)): what the last layer sees."""
+        return mean_and_maximum(self.streams(frames), lengths)
+
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, K + M), (B,) -> (B, C) logits."""
-        found: Tensor = self.last(self.dropout(mean_and_maximum(self.streams(frames), lengths)))
+        found: Tensor = self.last(self.dropout(self.pooled(frames, lengths)))
         return found
 
 
@@ -97,14 +106,18 @@ class Tcn(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(2 * WIDTH, classes)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, K + M), (B,) -> (B, C) logits."""
+    def pooled(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, K + M), (B,) -> (B, 2 WIDTH): what the last layer sees."""
         seen = inside(frames, lengths)[..., None]
         found = self.entry(frames)
         for block in self.blocks:
             found = block(found * seen)
-        pooled: Tensor = self.last(self.dropout(mean_and_maximum(found, lengths)))
-        return pooled
+        return mean_and_maximum(found, lengths)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, K + M), (B,) -> (B, C) logits."""
+        found: Tensor = self.last(self.dropout(self.pooled(frames, lengths)))
+        return found
 
 
 class Block(nn.Module):
@@ -139,14 +152,17 @@ class Gru(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(4 * WIDTH, classes)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, K + M), (B,) -> (B, C) logits."""
+    def pooled(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, K + M), (B,) -> (B, 4 WIDTH): what the last layer sees."""
         found = self.entry(frames)
         ahead, _ = self.forwards(found)
         back, _ = self.backwards(reverse(found, lengths))
-        both = torch.cat([ahead, reverse(back, lengths)], -1)
-        pooled: Tensor = self.last(self.dropout(mean_and_maximum(both, lengths)))
-        return pooled
+        return mean_and_maximum(torch.cat([ahead, reverse(back, lengths)], -1), lengths)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, K + M), (B,) -> (B, C) logits."""
+        found: Tensor = self.last(self.dropout(self.pooled(frames, lengths)))
+        return found
 
 
 # Each is made of: a frame's features, numbers on its motion behind them (0: none), classes, dropout.

@@ -52,6 +52,14 @@ class SequenceNetwork(nn.Module):
         """(B, T, K), (B,) -> (B, C) logits."""
         return cast(Tensor, self.head(features, lengths))
 
+    def pooled(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, 3, S, S) uint8, (B,) -> (B, P) float32: what the head's last layer sees of each sequence.
+
+        Of head average, whose last layer sees single frames, the mean of their features.
+        """
+        head: Any = self.head
+        return cast(Tensor, head.pooled(self.features(frames, lengths), lengths))
+
     def record(self) -> dict[str, dict[str, Any]]:
         """What `ImageNetwork.record` says of the network on each frame; the rest is in the options."""
         return self.frame.record()

@@ -101,8 +101,10 @@ def sift_model(plain: nn.Module, make: Maker, sift: SiftMap, stem: str, size: in
     return model, [_told(model.get_submodule(name), name, len(firsts) == 1) for name in firsts]
 
 
-def set_size(model: nn.Module, size: int) -> None:
+def set_size(model: nn.Module, size: int, present: int | None = None) -> None:
     """Make a network with a grid of its own (ViT, Swin) ready for images of this size; others take any.
+
+    present: the size that it is ready for; default: that of its published weights
 
     Raises InputError if it cannot be.
     """
@@ -110,7 +112,8 @@ def set_size(model: nn.Module, size: int) -> None:
     if change is None:
         return
     config: Any = getattr(model, "pretrained_cfg", {})
-    if tuple(config.get("input_size", ()))[-1:] == (size,):
+    native = tuple(config.get("input_size", ()))[-1:]
+    if size == present or (present is None and native == (size,)):
         return
     try:
         change(img_size=(size, size))

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 import torch
 
-from resight.errors import InputError, WorkError
+from resight.errors import DISK, InputError, WorkError, advice
 from resight.train.checkpoints import EpochEnd
+from resight.train.run_files import TENSORBOARD
 
 # glibc's names for mallopt, and its own values.
 TRIM_THRESHOLD, MMAP_THRESHOLD, THRESHOLD = -1, -3, 128 * 1024
@@ -22,7 +23,14 @@ LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning's banners, tips and warnings are not for those who use this."""
+    """Lightning's banners, tips and warnings are not for those who use this, nor tracebacks of TensorBoard's thread."""
+    told = threading.excepthook
+
+    def untold(args: threading.ExceptHookArgs) -> None:
+        if not isinstance(args.exc_value, OSError):  # it is raised again where its writing is waited for
+            told(args)
+
+    threading.excepthook = untold
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [one.level for one in loggers]
     for one in loggers:
@@ -32,6 +40,7 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        threading.excepthook = told
         for one, level in zip(loggers, levels, strict=True):
             one.setLevel(level)
 
@@ -65,9 +74,15 @@ def own_words(end: EpochEnd) -> Iterator[None]:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         if isinstance(error, MisconfigurationException):
             raise InputError(f"this cannot be trained here: {first}") from error
+        if isinstance(error, ValueError) and "Expected more than 1 value per channel" in first:
+            raise InputError("batch normalisation can learn nothing from a step with a single image of this size: "
+                             "give a larger batch or size") from error  # fmt: skip
         if isinstance(error, torch.OutOfMemoryError):
             raise WorkError("not enough memory on the device: lower --batch or --size, or use --precision bfloat16; "
                             "--resume goes on from the last epoch, with the same options only") from error  # fmt: skip
+        if isinstance(error, OSError) and error.errno in DISK:
+            where = error.filename or end.folder / TENSORBOARD  # whose errors have no name
+            raise WorkError(f"cannot write {where}: {advice(error)}; then go on with --resume") from error
         if isinstance(error, RuntimeError) and "DataLoader worker" in first:
             raise WorkError(f"a process that reads images has ended ({first}), often for want of memory: use fewer "
                             "--workers; --resume goes on from the last epoch") from error  # fmt: skip

@@ -20,6 +20,7 @@ from resight.measure.classification import Classification
 from resight.measure.proportion import wilson_interval
 from resight.measure.watching import Watch, unwatched
 from resight.train.held_out import HeldOut, held_out
+from resight.train.inputs import mirror_notes, why_not
 
 if TYPE_CHECKING:
     from resight.train.runs import Run
@@ -29,7 +30,7 @@ Edit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 @dataclass(frozen=True, eq=False)
 class TestReport:
-    """What a test of a run found. Images of the part = tested + skipped + left out.
+    """What a test of a run found. Images of the part (or sequences) = tested + skipped + left out.
 
     run, data, part  what was tested on what
     classification   the scores of the images that could be read
@@ -39,6 +40,7 @@ class TestReport:
     notes            what a reader of the numbers should know
     flips            whether each image and its mirror image were averaged
     seconds          of the unchanged images, reading included
+    unit             what was classified: images or sequences
     """
 
     run: str
@@ -51,6 +53,7 @@ class TestReport:
     notes: tuple[str, ...]
     flips: bool
     seconds: float
+    unit: str = "images"
 
     @property
     def tested(self) -> int:
@@ -75,6 +78,7 @@ class TestReport:
             "run": self.run,
             "data": self.data,
             "part": self.part,
+            "unit": self.unit,
             "counts": {
                 "in the part": self.total, "tested": self.tested, "unreadable": len(self.skipped),
                 "of unknown labels": sum(self.left_out.values()),
@@ -133,41 +137,41 @@ def test_run(
     """
     edits = [(name, _edit(name)) for name in dict.fromkeys(perturbations)]
     chosen = held_out(run, data, part=part, ignore_unknown=ignore_unknown, allow_leak=allow_leak)
-    watch = progress or unwatched
+    watch, unit = progress or unwatched, run.unit
     started = time.perf_counter()
     scored, skipped = _score(run, chosen, flips, None, "testing", watch)
     seconds = time.perf_counter() - started
     if not scored:
         first = f"{skipped[0][0]}: {skipped[0][1]}"
-        raise WorkError(f"{chosen.source}: none of the {len(chosen):,} images to be tested can be read: {first}")
+        raise WorkError(f"{chosen.source}: none of the {len(chosen):,} {unit} to be tested can be read: {first}")
     places = {name: place for place, name in enumerate(run.classes)}
     truth = np.array([places[str(chosen.items[row].label)] for row in scored])
     names = tuple(str(chosen.items[row].path) for row in scored)
-    result = Classification(run.classes, truth, np.stack(list(scored.values())), names)
+    result = Classification(run.classes, truth, np.stack(list(scored.values())), names, unit)
     perturbed = {}
     for name, edit in edits:
         changed, _ = _score(run, chosen, flips, edit, f"testing {name}", watch, set(scored))
         if set(changed) != set(scored):
-            raise WorkError(f"an image that could be read cannot be read again under {name}: were the files changed?")
+            raise WorkError(f"what could be read cannot be read again under {name}: were the files changed?")
         perturbed[name] = float(np.mean([changed[row].argmax() for row in scored] == truth))
     return TestReport(
-        str(run.folder), chosen.source, chosen.part, result, perturbed, tuple(skipped), chosen.left_out, chosen.notes,
-        flips, seconds,
+        str(run.folder), chosen.source, chosen.part, result, perturbed, tuple(skipped), chosen.left_out,
+        (*chosen.notes, *mirror_notes(run.options, flips)), flips, seconds, unit,
     )  # fmt: skip
 
 
 def _score(
     run: Run, chosen: HeldOut, flips: bool, edit: Edit | None, verb: str, watch: Watch, only: set[int] | None = None
 ) -> tuple[dict[int, NDArray[np.float32]], list[tuple[str, str]]]:
-    """{place: probabilities} of the images that can be read, and (path, reason) of the others."""
+    """{place: probabilities} of what can be read, and (path, reason) of the rest."""
     rows = [row for row in range(len(chosen)) if only is None or row in only]
     scored: dict[int, NDArray[np.float32]] = {}
     skipped: list[tuple[str, str]] = []
-    with watch(verb, len(rows), "sequences" if run.options.sequences else "images") as show:
+    with watch(verb, len(rows), run.unit) as show:
         results = run.scores((chosen.items[row].path for row in rows), flips=flips, edit=edit, progress=show)
         for row, (path, scores) in zip(rows, results, strict=True):
             if isinstance(scores, ImageError):
-                skipped.append((str(path), scores.reason))
+                skipped.append((str(path), why_not(scores, path)))
             else:
                 scored[row] = scores
     return scored, skipped

@@ -6,10 +6,9 @@ import csv
 import json
 import shutil
 
-import numpy as np
 import pytest
 from made_runs import colour_images, make_run
-from PIL import Image
+from training_samples import clip_folders
 
 from resight.cli import run as resight
 from resight.train.runs import Run
@@ -113,26 +112,97 @@ def test_names_are_shown_as_they_are(made, tmp_path, capsys):
     assert "a\\u202eb\\nc.png" in out
 
 
-def test_sequences(tmp_path, capsys):
-    random = np.random.default_rng(0)
-    for label in ("a", "b"):
-        for clip in range(3):
-            place = tmp_path / "data" / label / f"clip{clip}"
-            place.mkdir(parents=True)
-            for frame in range(2):
-                Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(place / f"{frame}.png")
-    make_run(tmp_path / "run", tmp_path / "data", sequences=True, frames=2, size=32)
-    words = ["classify", str(tmp_path / "run")]
-    assert resight([*words, str(tmp_path / "data" / "a" / "clip0")]) == 0
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """The folder of a run on sequences of blue and red, and a folder of others, two of each."""
+    root = tmp_path_factory.mktemp("clips")
+    make_run(root / "run", clip_folders(root / "data"), sequences=True, frames=2, size=32, head="tcn")
+    return str(root / "run"), clip_folders(root / "new", each=2)
+
+
+@pytest.fixture
+def takes(clips, tmp_path):
+    """A copy of those others."""
+    return shutil.copytree(clips[1], tmp_path / "takes")
+
+
+def lines_of(capsys):
+    """The last two names of each path that was printed, and what was said beside."""
+    captured = capsys.readouterr()
+    return ["/".join(line.split("   ")[1].split("/")[-2:]) for line in captured.out.splitlines()], captured.err
+
+
+def test_sequences(clips, takes, tmp_path, capsys):
+    words = ["classify", clips[0]]
+    assert resight([*words, str(takes / "red" / "clip-0")]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert resight([*words, str(tmp_path / "data")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("   ")[1].split("/")[-2:] for line in lines] == [
-        [label, f"clip{clip}"] for label in "ab" for clip in range(3)
-    ]
+    for place in (takes, takes / "red"):
+        assert resight([*words, str(place)]) == 0
+        labels = ("blue", "red") if place == takes else ("red",)
+        assert lines_of(capsys) == ([f"{label}/clip-{number}" for label in labels for number in range(2)], "")
+    (tmp_path / "list.csv").write_text("path,label\ntakes/red/clip-1,red\ntakes/none,red\n")
+    assert resight([*words, str(tmp_path / "list.csv")]) == 0
+    found, said = lines_of(capsys)
+    assert found == ["red/clip-1"]
+    assert "takes/none: no such folder or file" in said
     (tmp_path / "bad.mp4").write_text("x")
     assert resight([*words, str(tmp_path / "bad.mp4")]) == 1
     assert "bad.mp4" in capsys.readouterr().err
+
+
+def test_what_is_no_sequence_is_said(clips, takes, tmp_path, capsys):
+    """As in training: takes are sequences, images beside them are left out, and what cannot be read is named."""
+    words = ["classify", clips[0]]
+    shutil.copy(takes / "red/clip-0/0.png", takes / "red/stray.png")
+    (takes / "red/take7").mkdir()
+    (takes / "red/take8").symlink_to("/nowhere/take8")
+    (takes / "red/clip-1/0.png").write_bytes(b"")
+    stray = f"note: images that are in no folder of frames, left out: 1 ('{takes}/red/stray.png')"
+    for place, more in ((takes / "red", []), (takes, ["blue/clip-0", "blue/clip-1"])):
+        assert resight([*words, str(place)]) == 0
+        found, said = lines_of(capsys)
+        assert found == [*more, "red/clip-0"]
+        assert said.splitlines() == [
+            stray,
+            f"  -    {takes}/red/clip-1: 0.png: the file is empty",
+            f"  -    {takes}/red/take7: the folder holds no images",
+            f"  -    {takes}/red/take8: no such folder or file, it is a link to /nowhere/take8",
+        ]
     (tmp_path / "empty").mkdir()
     assert resight([*words, str(tmp_path / "empty")]) == 2
-    assert "no sequences in" in capsys.readouterr().err
+    assert capsys.readouterr().err.rstrip().endswith(f"no sequences in {tmp_path}/empty")
+    (tmp_path / "empty/notes.txt").write_text("x")
+    assert resight([*words, str(tmp_path / "empty")]) == 2
+    assert capsys.readouterr().err.rstrip().endswith("/empty; left out: 1 .txt")
+    for name in ("~nobody-here/x", "n" * 300):
+        assert resight([*words, name]) == 2
+        assert "there is no such file or folder" in capsys.readouterr().err
+    assert resight(words) == 2
+    assert "nothing to classify: give sequences, folders" in capsys.readouterr().err
+
+
+def test_mirror_images_of_moving_sequences_are_noted(clips, made, capsys):
+    assert resight(["classify", clips[0], str(clips[1]), "--flips"]) == 0
+    assert "note: mirror images are averaged, and this run (head tcn) sees motion" in capsys.readouterr().err
+    assert resight(["classify", made[0], str(made[1]), "--flips"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_broken_links_are_named(made, tmp_path, capsys):
+    folder, images = made
+    shutil.copytree(images / "red", tmp_path / "red")
+    (tmp_path / "red/gone.png").symlink_to("elsewhere.png")
+    (tmp_path / "red/more").symlink_to("elsewhere")
+    assert resight(["classify", folder, str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert captured.err.splitlines() == [
+        f"note: broken links, left out: 1 ('{tmp_path}/red/more')",
+        f"  -    {tmp_path}/red/gone.png: no such file, it is a link to elsewhere.png",
+    ]
+
+
+def test_folds_are_named(made, tmp_path, capsys):
+    shutil.copytree(made[0], tmp_path / "folds" / "fold-1")
+    assert resight(["classify", str(tmp_path / "folds"), str(made[1])]) == 2
+    assert f"such as {tmp_path}/folds/fold-1" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from made_runs import colour_images, make_run
+from training_samples import clip_folders
 
 from resight.cli import run as resight
 
@@ -92,6 +93,58 @@ def test_svm(folder, capsys):
     assert json.loads(capsys.readouterr().out)["folder"] == str(folder / "svm-2")
 
 
+def test_other_values_of_c_and_gamma(folder, capsys):
+    words = ["svm", str(folder), "--C", "0.01,1", "--gamma", "0.5"]
+    assert resight([*words, "--json"]) == 0
+    grid = json.loads(capsys.readouterr().out)["grid"]
+    assert [(row["kernel"], row["cost"], row["gamma"]) for row in grid] == [
+        ("linear", 0.01, None), ("linear", 1, None), ("rbf", 0.01, 0.5), ("rbf", 1, 0.5),
+    ]  # fmt: skip
+    for option, value, message in (
+        ("--C", "1,x", "--C takes numbers with commas between them, such as 0.1,1,10, got '1,x'"),
+        ("--C", "0", "C takes 1 to 50 numbers above 0, got 0"),
+        ("--gamma", "", "--gamma takes numbers with commas between them"),
+    ):
+        assert resight(["svm", str(folder), option, value]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert {path.name for path in folder.glob("svm*")} == {"svm"}
+
+
+def test_the_grid_of_the_command_is_that_of_the_library():
+    import inspect
+
+    from resight.cli.svm import svm
+    from resight.train.svm_grid import COSTS, GAMMAS, parse_values
+
+    defaults = {name: one.default for name, one in inspect.signature(svm).parameters.items()}
+    assert parse_values("C", defaults["costs"]) == COSTS
+    assert parse_values("gamma", defaults["gamma"]) == GAMMAS
+
+
+def test_sequences_are_called_so(tmp_path, capsys):
+    data = clip_folders(tmp_path / "data", each=6)
+    make_run(tmp_path / "run", data, sequences=True, frames=2, size=32, test=0.34, validation=0.0)
+    assert resight(["test", str(tmp_path / "run")]) == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    assert "part test: 4 sequences in " in head
+    assert head.endswith(" sequences/s")
+    assert resight(["svm", str(tmp_path / "run"), "--C", "1", "--gamma", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "features of 8 training and 4 test sequences" in out
+    assert "folds of 8 training sequences: mean +- standard deviation" in out
+    assert "of 4 sequences)" in out
+
+
+@pytest.mark.parametrize("command", ["test", "svm"])
+def test_folds_are_named(made, tmp_path, capsys, command):
+    for number in (1, 2):
+        shutil.copytree(made, tmp_path / "folds" / f"fold-{number}")
+    assert resight([command, str(tmp_path / "folds")]) == 2
+    assert f"such as {tmp_path}/folds/fold-1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["test", "svm"])
 def test_doors(folder, tmp_path, capsys, command):
     for words, code, message in (
@@ -117,8 +170,11 @@ def test_a_damaged_run_is_told_in_one_line(folder, capsys):
         assert "is damaged or was replaced" in capsys.readouterr().err
     weights.write_bytes(good)
     record = (folder / "run.json").read_text()
-    for text in (record[:-40], "[]", "{}", record.replace('"finished"', '"training"'), record.replace("blue", "red")):
+    for text, code in (
+        (record[:-40], 1), (record.replace("blue", "red"), 1), ("[]", 2), ("{}", 2),
+        (record.replace('"finished"', '"training"'), 2),
+    ):  # fmt: skip
         (folder / "run.json").write_text(text)
-        assert resight(["test", str(folder)]) == 2
+        assert resight(["test", str(folder)]) == code
         assert capsys.readouterr().err.count("\n") == 1
     assert not list(folder.glob("test*"))

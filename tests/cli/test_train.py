@@ -1,12 +1,13 @@
 """`resight train classify` as it is typed."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields
 
 import pytest
-from training_samples import TINY, class_folders, tiny_flags
+from training_samples import TINY, class_folders, clip_folders, tiny_flags
 
 from resight import cli
 from resight.cli.train import TOPICS, epoch_line
@@ -46,8 +47,8 @@ def test_the_main_job(data, tmp_path, call):
     code, text, err = call(data, "--out", out, *flags())
     assert (code, err) == (0, "")
     lines = text.splitlines()
-    assert lines[0] == f"15 train, 3 val, 0 test images of 3 classes, from {data}"
-    assert lines[1] == "rgb: test_resnet at 32 pixels, tune head; new: rgb: all layers (random), head"
+    assert lines[0] == "rgb: test_resnet at 32 pixels, tune head; new: rgb: all layers (random), head"
+    assert lines[1] == f"15 train, 3 val, 0 test images of 3 classes, from {data}"
     assert lines[2].startswith("epoch 1/3  loss 1.") and "  val 0." in lines[2] and lines[2].endswith("s left")
     assert lines[-4].startswith("epoch 3/3  loss ")
     assert lines[-3].startswith("best: validation accuracy ") and " in epoch " in lines[-3]
@@ -97,6 +98,11 @@ def test_wrong_words_are_one_line(data, tmp_path, call):
         (("--lr", "-1"), "lr must be from 1e-09"),
         (("--backbone", "resnet81", "--weights", "random"), "unknown backbone 'resnet81', did you mean 'resnet18'"),
         (("--weights", "none.pth"), "weights file 'none.pth' does not exist"),
+        (("--head", "tcn"), "head has no effect on single images: give sequences as well, or leave head out"),
+        (("--sift", "deepsky"), "sift has no effect on input rgb"),
+        (("--decay", "0.5"), "decay has no effect on schedule cosine"),
+        (("--warmup", "9", "--epochs", "3"), "warmup has no effect behind the last epoch"),
+        ((*flags(validation=0), "--early-stop", "2"), "early_stop needs images to validate with"),
     ]:
         code, text, err = call(data, "--out", out, *words)
         assert (code, text) == (2, "") and err.count("\n") == 1 and message in err, err
@@ -119,11 +125,12 @@ def test_the_preset_of_the_predecessor(data, tmp_path, call):
 def test_folds_and_json(data, tmp_path, call):
     code, text, _ = call(data, "--out", tmp_path / "folds", *flags(epochs=1), "--folds", 2)
     assert code == 0 and "fold 2: 9 train, 9 val, 0 test images" in text
-    last = text.splitlines()[-1]
+    last, then = text.splitlines()[-2:]
     assert last.startswith("2 folds: validation accuracy ") and " +- " in last
+    assert then.startswith(f"next: resight classify {tmp_path / 'folds' / 'fold-1'} IMAGE ...")
     code, text, err = call(data, "--out", tmp_path / "one", *flags(epochs=1), "--json")
     assert (code, err) == (0, "") and json.loads(text)["best"]["epoch"] == 1
-    code, text, _ = call(data, "--out", tmp_path / "folds", *flags(epochs=1), "--folds", 2, "--json", "--resume")
+    code, text, _ = call("--out", tmp_path / "folds", "--json", "--resume")
     assert [one["fold"] for one in json.loads(text)] == [1, 2]
 
 
@@ -132,6 +139,58 @@ def test_unreadable_images_are_told(data, tmp_path, call):
         (data / "red" / f"{number}.png").write_bytes(b"nothing")
     code, text, _ = call(data, "--out", tmp_path / "run", *flags(epochs=1))
     assert code == 0 and text.count("left out, cannot be read: ") == 3
+    train, val = map(int, re.search(r"(\d+) train, (\d+) val, 0 test images", text).groups())
+    assert train + val == 15
+
+
+def test_sequences_are_called_so(tmp_path, call):
+    data = clip_folders(tmp_path / "clips")
+    words = flags(epochs=1, head="pool", frames=3, validation=0.25)
+    code, text, err = call(data, "--out", tmp_path / "run", *words, "--sequences")
+    assert (code, err) == (0, "") and "image" not in text.replace("curves.png", "").lower()
+    assert "6 train, 2 val, 0 test sequences of 2 classes" in text and " sequences/s" in text
+    assert f"next: resight classify {tmp_path / 'run'} SEQUENCE ..." in text
+
+
+def test_resumed_by_its_folder_alone(data, tmp_path, call):
+    out = tmp_path / "run"
+    assert call(data, "--out", out, *flags())[0] == 0
+    (out / "model.safetensors").unlink()
+    code, text, err = call("--out", out, "--resume")
+    assert (code, err) == (0, "")
+    assert text.splitlines()[:2] == [
+        f"{out}/model.safetensors was lost, and is restored from checkpoints/best.ckpt",
+        f"{out} has finished before; nothing is trained",
+    ]
+    code, _, err = call("--out", out, "--resume", "--epochs", 9)
+    assert code == 2 and "was begun with other choices: epochs 3, now 9: with --resume and --out alone" in err
+    code, _, err = call("--out", tmp_path / "other")
+    assert code == 2 and err.startswith("resight: give the data: class folders, or a CSV")
+    data.rename(tmp_path / "moved")
+    code, _, err = call("--out", out, "--resume")
+    assert code == 2 and f"{data}, the data of {out}, is not there any more" in err
+    assert call(tmp_path / "moved", "--out", out, "--resume")[0] == 0
+
+
+def test_exit_codes_of_damaged_runs(data, tmp_path, call, capsys):
+    """A damaged run is failed work, 1; a folder that is no run is the wrong folder, 2."""
+    out, image = tmp_path / "run", str(data / "red" / "0.png")
+    assert call(data, "--out", out, *flags(epochs=1))[0] == 0
+    (tmp_path / "empty").mkdir()
+    assert cli.run(["classify", str(tmp_path / "empty"), image]) == 2
+    model = (out / "model.safetensors").read_bytes()
+    (out / "model.safetensors").write_bytes(model[:100])
+    assert cli.run(["classify", str(out), image]) == 1
+    assert f"`resight train finish {out}` restores it" in capsys.readouterr().err
+    (out / "model.safetensors").unlink()
+    assert cli.run(["classify", str(out), image]) == 1
+    (out / "run.json").write_text("{")
+    assert cli.run(["classify", str(out), image]) == 1
+    assert cli.run(["train", "classify", "--out", str(out), "--resume"]) == 1
+    for file in (data / "red").iterdir():
+        file.write_bytes(b"nothing")
+    code, _, err = call(data, "--out", tmp_path / "other", *flags(epochs=1))
+    assert code == 1 and "class 'red' has nothing to train on" in err
 
 
 def test_a_line_of_an_epoch():

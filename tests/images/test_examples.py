@@ -90,10 +90,29 @@ def test_sequences(tmp_path):
         ("wave/clip.MP4", "wave", None),
     ]  # fmt: skip
     assert found.notes == (
-        "left out: 1 (hidden), 1 (image that is in no folder of frames), 1 .txt",
+        "left out: 1 (hidden), 1 .txt",
+        f"images that are in no folder of frames, left out: 1 ({str(tmp_path / 'wave/loose.jpg')!r})",
         "only one sequence of 'walk'",
     )
     assert str(found).startswith("4 sequences of 2 classes")
+
+
+def test_folders_without_frames_are_sequences_that_cannot_be_read(tmp_path):
+    plant(tmp_path, "walk/1/a.jpg", "walk/2/notes.txt", "walk/3/deep/.x.jpg", "walk/1/masks/about.txt", "wave/a/1.jpg")
+    (tmp_path / "wave/b").mkdir()
+    (tmp_path / "wave/c").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "wave/a/2").symlink_to(tmp_path / "nowhere")
+    found = read_examples(tmp_path, sequences=True)
+    assert [name for name, _, _ in told(found, tmp_path)] == [
+        "walk/1", "walk/2", "walk/3/deep", "wave/a", "wave/b", "wave/c",
+    ]  # fmt: skip
+    assert found.notes == (
+        "left out: 1 (hidden), 2 .txt",
+        f"broken links, left out: 1 ({str(tmp_path / 'wave/a/2')!r})",
+    )
+    (tmp_path / "stand/1").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"stand: no folder of frames .* it holds only 1 \(folder without frames\); "):
+        read_examples(tmp_path, sequences=True)
 
 
 def test_empty_class_folders_are_named_and_told_apart(tmp_path):
@@ -147,7 +166,7 @@ def test_wrong_sources(tmp_path):
 def test_links(tmp_path):
     root = plant(tmp_path / "root", "cat/1.jpg", "dog/1.jpg")
     (root / "gone").symlink_to(tmp_path / "nowhere")
-    assert read_examples(root).notes[0] == "left out: 1 (broken link)"
+    assert read_examples(root).notes[0] == f"broken links, left out: 1 ({str(root / 'gone')!r})"
     outside = plant(tmp_path / "outside", "o.jpg")
     (root / "cow").symlink_to(outside)
     assert read_examples(root).counts == {"cat": 1, "cow": 1, "dog": 1}
@@ -167,9 +186,17 @@ def test_links_in_a_loop_and_names_that_cannot_be(tmp_path):
     for name in ("me", "me.jpg", "cat/me", "cat/s/me.jpg", "cat/me.avi", "dog/deeper/me.avi"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).symlink_to((root / name).name)
-    assert read_examples(root).notes[0] == "left out: 6 (broken link), 1 .avi"
+    found = read_examples(root)
+    assert [item.path.name for item in found.items] == ["1.jpg", "me.jpg", "2.jpg"]
+    names = [repr(str(root / name)) for name in ("me", "me.jpg", "cat/me")]
+    assert found.notes == (
+        "left out: 3 .avi",
+        f"broken links, left out: 3 ({', '.join(names)})",
+        "only one image of 'dog'",
+    )
     found = read_examples(root, sequences=True)
-    assert [item.path.name for item in found.items] == ["s", "t.avi"] and len(found.digest) == 64
+    assert [item.path.name for item in found.items] == ["me", "me.avi", "s", "me.avi", "t.avi"]
+    assert len(found.digest) == 64
     file = write_csv(
         tmp_path / "a.csv", ("path", "label"), ("root/dog/2.jpg", "dog"), ("n" * 300, "a"), ("o/" * 3000, "b")
     )
@@ -188,10 +215,11 @@ def test_unreadable_folders(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", guarded)
     locked = "locked"
-    assert read_examples(root).notes[0] == "left out: 1 (unreadable folder)"
+    told = f"folders that cannot be read, left out: 1 ({str(root / 'dog/locked')!r})"
+    assert read_examples(root).notes[0] == told
     plant(root, "dog/deep/v.avi", "cat/v.avi")
-    assert read_examples(root, sequences=True).notes[0].startswith("left out: 2 (image that")
-    assert "1 (unreadable folder)" in read_examples(root, sequences=True).notes[0]
+    notes = read_examples(root, sequences=True).notes
+    assert notes[0] == told and notes[1].startswith("images that are in no folder of frames, left out: 2 (")
     for locked in ("root", "dog"):
         with pytest.raises(WorkError, match=rf"{locked}: the folder cannot be read: Permission denied"):
             read_examples(root)

@@ -215,7 +215,7 @@ def test_text_and_missing_files(tmp_path):
     (tmp_path / "notes.h5").write_text("not weights")
     refuses(tmp_path / "notes.h5", WorkError, "damaged, or not an HDF5 file")
     refuses(tmp_path / "gone.h5", InputError, "does not exist")
-    refuses(tmp_path, InputError, "does not exist")
+    refuses(tmp_path, InputError, "is a folder")
 
 
 def test_another_kind_of_hdf5_file(tmp_path):

@@ -52,7 +52,8 @@ def test_the_main_job(data, tmp_path):
     ]
     assert {"python", "torch", "lightning", "resight"} <= record["versions"].keys()
     assert [line.epoch for line in lines] == [1, 2] and lines[-1].left == 0
-    assert told[0] == f"15 train, 3 val, 0 test images of 3 classes, from {data}"
+    assert told[0].startswith("rgb: test_resnet at 32 pixels, tune all; new: ")
+    assert told[1] == f"15 train, 3 val, 0 test images of 3 classes, from {data}"
     again = read_examples(run.folder / SPLIT)  # the split is a data set of its own
     assert {part: len(again.of(part)) for part in ("train", "val")} == {"train": 15, "val": 3}
 
@@ -97,20 +98,59 @@ def test_unreadable_images_are_listed_and_not_learned_from(data, tmp_path):
     with (run.folder / SKIPPED).open() as file:
         listed = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert sorted(listed) == [str(data / "blue" / "3.png"), str(data / "red" / "2.png")] and all(listed.values())
-    assert run.record["split"]["skipped"] == 2
+    counted = run.record["split"]
+    assert counted["skipped"] == 2 and counted["train"] + counted["val"] == 16  # those do not count
+    assert sum(counted["train_by_class"].values()) == counted["train"]
+    assert told[1] == f"{counted['train']} train, {counted['val']} val, 0 test images of 3 classes, from {data}"
     assert sum("cannot be read: " in line for line in told) == 2
     other = train_classifier(data, tmp_path / "other", **EPOCHS)
     assert other.record["split"]["skipped"] == 2
-    seen = other.record["split"]["train"] + other.record["split"]["val"] - 2
-    assert seen - 3 <= other.history.epochs[0].images <= seen
+    assert other.history.epochs[0].images == other.record["split"]["train"]
 
 
 def test_a_class_without_a_readable_image(data, tmp_path):
     for file in (data / "green").iterdir():
         file.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="class 'green' has nothing to train on"):
+    with pytest.raises(WorkError, match=r"class 'green' has nothing to train on, none of its images .* can be read"):
         train_classifier(data, tmp_path / "run", **QUICK)
     assert not (tmp_path / "run").exists()
+
+
+def test_validation_without_a_readable_image(tmp_path):
+    data = class_folders(tmp_path / "data" / "train", each=3).parent
+    for name in ("blue", "red"):
+        (data / "val" / name).mkdir(parents=True)
+        (data / "val" / name / "0.png").write_bytes(name.encode())
+    with pytest.raises(WorkError, match="none of the 2 images for validation can be read"):
+        train_classifier(data, tmp_path / "run", **QUICK)
+
+
+def test_a_class_that_is_only_tested(tmp_path):
+    data = class_folders(tmp_path / "data" / "train", each=3, classes=("blue", "red")).parent
+    class_folders(data / "test", each=1)
+    with pytest.raises(InputError, match="class 'green' has nothing to train on, all its images are for"):
+        train_classifier(data, tmp_path / "run", **QUICK)
+
+
+def test_early_stop_needs_validation(data, tmp_path):
+    with pytest.raises(InputError, match="early_stop needs images to validate with"):
+        train_classifier(data, tmp_path / "run", **QUICK, validation=0.0, early_stop=3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_shares_that_the_data_makes_idle_are_told(tmp_path):
+    data = class_folders(tmp_path / "data" / "train", each=4).parent
+    class_folders(data / "test", each=1)
+    told = []
+    train_classifier(data, tmp_path / "run", **QUICK, test=0.2, tell=told.append)
+    assert "  the data has a part test of its own: test 0.2 is not used" in told
+
+
+def test_data_left_out_without_a_run(tmp_path):
+    with pytest.raises(InputError, match="give the data"):
+        train_classifier(None, tmp_path / "run", **QUICK)
+    with pytest.raises(InputError, match="run holds no run to go on with: give the data as well"):
+        train_classifier(None, tmp_path / "run", **QUICK, resume=True)
 
 
 @pytest.fixture
@@ -188,6 +228,13 @@ def test_folds(data, tmp_path):
     assert [run.record["model"] for run in again.runs] == [run.record["model"] for run in found.runs]
     with pytest.raises(InputError, match="is there already and is not overwritten"):
         train_classifier(data, tmp_path / "folds", **QUICK, folds=3)
+    shutil.rmtree(tmp_path / "folds" / "fold-3")
+    alone = train_classifier(None, tmp_path / "folds", resume=True)  # data, options and folds are the runs'
+    assert [run.record["model"] for run in alone.runs] == [run.record["model"] for run in found.runs]
+    with pytest.raises(InputError, match="begun with other choices: folds 3, now 2"):
+        train_classifier(data, tmp_path / "folds", **QUICK, folds=2, resume=True)
+    with pytest.raises(InputError, match=r"holds folds, each a run of its own: give one of them, such as .*fold-1$"):
+        Run.open(tmp_path / "folds")
 
 
 def test_no_validation(data, tmp_path):

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from resight.errors import InputError, WorkError
-from resight.train.checkpoints import is_over, read_checkpoint, read_progress
+from resight.train.checkpoints import is_over, mend, read_checkpoint, read_progress
 from resight.train.data import Batches, as_is
 from resight.train.engine import Training, train_network
-from resight.train.history import Epoch, History
+from resight.train.history import Epoch, History, make_history, read_history
 from resight.train.material import Material
 from resight.train.options import TrainOptions
-from resight.train.run_files import BEST, LAST
+from resight.train.run_files import BEST, LAST, METRICS
 from resight.train.schedules import rate_factor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -164,9 +164,8 @@ def test_checkpoints_load_without_running_anything(tmp_path):
     train(tmp_path, Linear(), make_material(), ema=0.9)
     for name in (LAST, BEST):
         assert torch.load(tmp_path / name, weights_only=True)["history"]
-    assert "optimizer_states" in read_checkpoint(tmp_path / LAST)
-    assert set(read_checkpoint(tmp_path / BEST)) == {"state_dict", "history"}
-    assert len(read_progress(tmp_path)) == 3
+        assert "optimizer_states" in read_checkpoint(tmp_path / name)
+    assert len(read_progress(tmp_path).history) == 3
 
 
 @pytest.mark.parametrize(("ended", "ema", "workers"), [(1, 0.0, 0), (2, 0.9, 0), (3, 0.0, 0), (2, 0.0, 1)])
@@ -187,7 +186,7 @@ def test_going_on_after_any_epoch_is_bit_identical(tmp_path, ended, ema, workers
         train_network(Linear(), options(**given), material, folders[1], banked=True, history=History(()), report=stop)
     random.seed(1)
     torch.manual_seed(99)  # another process has other random numbers
-    history = read_progress(folders[1])
+    history = read_progress(folders[1]).history
     assert len(history) == ended
     other = Linear()
     nn.init.zeros_(other.head.weight)  # what was learned must come from the checkpoint
@@ -233,6 +232,20 @@ def test_a_loss_that_is_no_number_ends_it_in_one_line(tmp_path):
     ) as got:
         train(tmp_path, Linear(), material)
     assert "\n" not in str(got.value) and not (tmp_path / LAST).exists()
+    assert str(got.value).endswith("no epoch has ended: the same --out may be used again")
+
+
+def test_a_later_loss_that_is_no_number_names_both_ways_on(tmp_path):
+    material = make_material()
+
+    def spoil(line):
+        material.train.stored[3][0] = math.nan
+
+    with pytest.raises(WorkError, match=r"in step [1-3] of epoch 2 is nan") as got:
+        train_network(Linear(), options(), material, tmp_path, banked=True, history=History(()), report=spoil)
+    assert str(got.value).endswith(
+        f"`resight train finish {tmp_path}` keeps the best of the 1 before it, --resume goes on after them"
+    )
 
 
 def test_a_validation_loss_that_is_no_number_ends_it(tmp_path):
@@ -253,7 +266,7 @@ def go_on(folder, history, **given):
 def test_ctrl_c_reaches_the_caller(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         go_on(tmp_path, History(()), report=interrupt)
-    assert len(read_progress(tmp_path)) == 1
+    assert len(read_progress(tmp_path).history) == 1
 
 
 def test_ctrl_c_at_the_very_start_leaves_ctrl_c_switched_on(tmp_path, monkeypatch):
@@ -326,10 +339,99 @@ def test_half_precision_needs_a_gpu(tmp_path):
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path):
     train(tmp_path, Linear(), make_material())
-    data = (tmp_path / LAST).read_bytes()
-    (tmp_path / LAST).write_bytes(data[: len(data) // 2])
-    with pytest.raises(WorkError, match=r"cannot read the checkpoint .*last\.ckpt: .*remove it to begin again"):
+    for name in (LAST, BEST):
+        cut(tmp_path / name)
+        with pytest.raises(
+            WorkError, match=r"cannot read the checkpoint .*\.ckpt: it is damaged, or no checkpoint"
+        ) as got:
+            read_checkpoint(tmp_path / name)
+        assert "\n" not in str(got.value)
+    with pytest.raises(
+        WorkError, match=r"last\.ckpt and checkpoints/best\.ckpt are damaged: remove .* and train again"
+    ):
         read_progress(tmp_path)
+
+
+def cut(file):
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+
+
+def values(history):
+    return [(one.train_loss, one.val_loss, one.val_accuracy, one.lr) for one in history.epochs]
+
+
+# A learning rate at which a later epoch is worse.
+WILD = {"epochs": 6, "lr": 5.0, "schedule": "constant", "dropout": 0.3, "warmup": 0.0, "optimiser": "sgd"}
+
+
+@pytest.mark.parametrize("loss", [cut, Path.unlink])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_going_on_after_the_best_epoch_is_bit_identical(tmp_path, loss, ema):
+    """The last checkpoint lost: as the training was after its best epoch, and on from there."""
+    given, material = {**WILD, "ema": ema}, make_material(count=30, val=12, seed=1)
+    whole = train(tmp_path, Linear(), material, **given)
+    best = whole.best.epoch
+    assert best < 6
+    expected = read_checkpoint(tmp_path / LAST)["state_dict"]
+    loss(tmp_path / LAST)
+    progress = read_progress(tmp_path)
+    what = "damaged" if loss is cut else "missing"
+    assert progress.checkpoint == BEST and len(progress.history) == best
+    assert progress.note == (
+        f"checkpoints/last.ckpt is {what}: going on from checkpoints/best.ckpt; "
+        f"what came after epoch {best} is done again"
+    )
+    mend(tmp_path, progress)
+    assert len(read_history(tmp_path / METRICS)) == best  # what is to come again is cut
+    again = train_network(
+        Linear(), options(**given), material, tmp_path, banked=True, history=progress.history, checkpoint=BEST
+    )
+    assert values(again) == values(whole)
+    found = read_checkpoint(tmp_path / LAST)["state_dict"]
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
+def test_the_best_checkpoint_lost(tmp_path):
+    """Nothing is lost if it is that of the last epoch; or it is told at once, not after the last epoch."""
+    history = train(tmp_path, Linear(), make_material(val=0))  # without validation the last is the best
+    cut(tmp_path / BEST)
+    progress = read_progress(tmp_path)
+    assert (progress.checkpoint, progress.note, len(progress.history)) == (LAST, "", 3)
+    mend(tmp_path, progress)
+    assert make_history(read_checkpoint(tmp_path / BEST)["history"]) == history
+    other = tmp_path / "other"
+    other.mkdir()
+    best = train(other, Linear(), make_material(count=30, val=12, seed=1), **WILD).best.epoch
+    assert best < 6
+    cut(other / BEST)
+    with pytest.raises(WorkError, match=f"best.ckpt is lost, and with it epoch {best}.*resight train finish"):
+        read_progress(other)
+
+
+def test_a_best_checkpoint_of_an_older_version(tmp_path):
+    train(tmp_path, Linear(), make_material(val=0))
+    found = read_checkpoint(tmp_path / BEST)
+    torch.save({key: found[key] for key in ("state_dict", "history")}, tmp_path / BEST)
+    assert read_progress(tmp_path).checkpoint == LAST
+    (tmp_path / LAST).unlink()
+    with pytest.raises(WorkError, match=r"best.ckpt has weights only: `resight train finish .*` keeps the epoch"):
+        read_progress(tmp_path)
+
+
+def test_a_training_killed_between_its_two_checkpoints_goes_on_after_the_later(tmp_path):
+    def killed(self, target):
+        if target.name == "last.ckpt" and real_last.exists():
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    real, real_last = Path.replace, tmp_path / LAST
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, Linear(), make_material(val=0))
+    progress = read_progress(tmp_path)
+    assert (progress.checkpoint, len(progress.history), progress.note) == (BEST, 2, "")
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
@@ -337,6 +439,6 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("resight.train.checkpoints.os.fsync", full)
-    with pytest.raises(WorkError, match=r"cannot write .*best\.ckpt: the disk is full"):
+    with pytest.raises(WorkError, match=r"cannot write .*best\.ckpt: the disk is full.*go on with --resume"):
         train(tmp_path, Linear(), make_material())
     assert not list((tmp_path / "checkpoints").iterdir())

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 
 import pytest
 from made_runs import colour_images, make_run
 from PIL import Image
+from training_samples import clip_folders
 
 from resight.errors import InputError
 from resight.images.examples import read_examples
-from resight.train.held_out import held_out, learn_and_test, trained_parts
+from resight.train.held_out import held_out, learn_and_test
+from resight.train.runs import Run
+from resight.train.seen_before import seen_before, trained_parts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,7 +150,7 @@ def test_labels_never_seen(run, tmp_path):
     found = held_out(run, tmp_path / "new", ignore_unknown=True)
     assert found.left_out == {"Blue": 2, "violet": 2}
     assert len(found) == 2
-    assert any("no image of 'blue', 'green' to test" in note for note in found.notes)
+    assert any("no images of 'blue', 'green' to test" in note for note in found.notes)
     (tmp_path / "new" / "red").rename(tmp_path / "new" / "rot")
     with pytest.raises(InputError, match="none of its labels was seen in training: known are 'blue', 'green', 'red'"):
         held_out(run, tmp_path / "new", ignore_unknown=True)
@@ -214,3 +218,62 @@ def test_another_classifier_may_have_other_classes(run, tmp_path):
     (tmp_path / "new" / "test" / "rouge").rename(tmp_path / "new" / "test" / "rosso")
     with pytest.raises(InputError, match=r"never seen in training: 'rosso' \(2\); known are 'blue', 'rouge'"):
         learn_and_test(run, tmp_path / "new")
+
+
+def test_a_split_is_a_data_set(run):
+    """split.csv feeds back as it is, whatever its column of parts is called."""
+    again = read_examples(run.split_file)
+    parts = {part: sorted(f"{item.label}/{item.path.name}" for item in again.of(part).items) for part in parts_of(run)}
+    assert parts == parts_of(run)
+    assert names(held_out(run, run.split_file)) == parts_of(run)["test"]
+
+
+def test_sequences_are_called_so(tmp_path):
+    data = clip_folders(tmp_path / "clips", each=6)
+    run = make_run(tmp_path / "run", data, sequences=True, frames=2, size=32, test=0.34, validation=0.0)
+    with pytest.raises(InputError, match=r"no val sequences \(8 train, 4 test\)"):
+        held_out(run, part="val")
+    with pytest.raises(InputError, match=r"of its 12 sequences were trained on, .* give other sequences, or"):
+        held_out(run, part="all")
+    assert "these are the sequences that the run was trained on: this is no test" in held_out(run, part="train").notes
+    (clip_folders(tmp_path / "new") / "red").rename(tmp_path / "new" / "rot")
+    with pytest.raises(InputError, match=r"4 of 8 sequences have labels that were never seen"):
+        held_out(run, tmp_path / "new")
+    assert (
+        "no sequences of 'red' to test" in held_out(run, tmp_path / "new", ignore_unknown=True, allow_leak=True).notes
+    )
+
+
+def test_what_the_start_of_a_run_was_trained_on_is_no_test(run, tmp_path):
+    later = tmp_path / "later"
+    make_run(later, colour_images(tmp_path / "data", seed=7), test=0.34, validation=0.17)
+    record = json.loads((later / "run.json").read_text())
+    assert len(held_out(Run.open(later, "cpu"), run.split_file, part="train")) == 9  # nothing to do with each other
+    for weights in (run.folder, run.folder / "model.safetensors"):
+        record["network"]["rgb"]["weights"] = str(weights)
+        (later / "run.json").write_text(json.dumps(record))
+        with pytest.raises(InputError, match="were trained on"):
+            held_out(Run.open(later, "cpu"), run.split_file, part="train")
+        assert len(held_out(Run.open(later, "cpu"), run.split_file)) == 6
+
+
+def test_runs_that_start_from_each_other_end(run, tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, other in (folders, folders[::-1]):
+        shutil.copytree(run.folder, folder)
+        record = json.loads((folder / "run.json").read_text())
+        record["network"]["rgb"]["weights"] = str(other)
+        (folder / "run.json").write_text(json.dumps(record))
+    assert set(seen_before(Run.open(folders[0], "cpu")).values()) == {"train", "val"}
+
+
+def test_what_could_not_be_read_was_not_seen(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run.folder, copy)
+    before = seen_before(Run.open(run.folder, "cpu"))
+    lost = next(path for path, part in before.items() if part == "train")
+    with (run.folder / "split.csv").open(newline="") as file:
+        rows = [(run.folder / row["path"], row["label"], row["part"]) for row in csv.DictReader(file)]
+    write_rows(copy / "split.csv", rows, ("path", "label", "part"))
+    write_rows(copy / "skipped.csv", [(lost, "train", "truncated")], ("path", "part", "reason"))
+    assert set(before) - set(seen_before(Run.open(copy, "cpu"))) == {lost}

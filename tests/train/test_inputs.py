@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from samples import picture
 
 from resight.errors import ImageError, InputError
 from resight.images.resize import fit
-from resight.train.inputs import Fitting, make_fitting, pad_clips
+from resight.train.inputs import Fitting, make_fitting, mirror_notes, one_or_many, pad_clips, why_not
 from resight.train.options import TrainOptions, resolved
 
 
@@ -57,11 +59,66 @@ def test_padding_keeps_what_is_there():
         assert torch.equal(row[: len(clip)], clip) and not row[len(clip) :].any()
 
 
+def test_why_an_image_or_a_frame_cannot_be_read(tmp_path):
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip/2.png").symlink_to("gone.png")
+    (tmp_path / "clip/10.png").write_bytes(b"")
+
+    def told(fitting, item):
+        with pytest.raises(ImageError) as caught:
+            fitting(item)
+        return why_not(caught.value, item)
+
+    assert told(Fitting(8, frames=4), tmp_path / "clip") == "2.png: no such file, it is a link to gone.png"
+    (tmp_path / "clip/2.png").unlink()
+    assert told(Fitting(8, frames=4), str(tmp_path / "clip")) == "10.png: the file is empty"
+    assert told(Fitting(8), tmp_path / "clip/10.png") == "the file is empty"
+    assert told(Fitting(8), f"{tmp_path}//clip/./10.png") == "the file is empty"
+    assert told(Fitting(8), tmp_path / "none.png") == "no such file"
+    assert told(Fitting(8), tmp_path / ("n" * 300)) == "the name is too long"
+    (tmp_path / "take").symlink_to("/nowhere/take")
+    assert told(Fitting(8, frames=4), tmp_path / "take") == "no such folder or file, it is a link to /nowhere/take"
+    assert why_not(ImageError("Pillow image", "damaged"), Image.new("RGB", (2, 2))) == "damaged"
+
+
+def test_one_item_is_an_item():
+    image = picture(1)
+    for one in ("a.jpg", Path("a.jpg"), Image.fromarray(image)):
+        assert one_or_many(one) == [one]
+    for one in (image, image[..., 0]):
+        (found,) = one_or_many(one)
+        assert found is one
+    for many in (["a.jpg"], (Path("a.jpg"),), np.stack([image, image]), iter([image])):
+        assert one_or_many(many) is many
+    for wrong in (3, b"a.jpg", None):
+        with pytest.raises(InputError, match=f"a Pillow image, or several of them, got {type(wrong).__name__}"):
+            one_or_many(wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "flips", "noted"),
+    [
+        ({"head": "tcn"}, True, True),
+        ({"head": "gru", "motion": "no"}, True, True),
+        ({"head": "pool", "motion": "yes"}, True, True),
+        ({"head": "pool"}, True, False),
+        ({"head": "average"}, True, False),
+        ({"head": "tcn"}, False, False),
+    ],
+)
+def test_mirror_images_of_what_moves_are_noted(given, flips, noted):
+    assert bool(mirror_notes(TrainOptions(sequences=True, **given), flips)) == noted
+    assert mirror_notes(TrainOptions(), flips) == []
+
+
 def test_door(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="holds no images"):
         Fitting(32, frames=2)(tmp_path / "empty")
     with pytest.raises(InputError, match="a folder of frames or a video file, got ndarray"):
         Fitting(32, frames=2)(picture(0))
+    for fitting, item in ((Fitting(32, frames=2), "~nobody-here/clip"), (Fitting(32), "~nobody-here/a.png")):
+        with pytest.raises(ImageError, match=r"~nobody-here/.*: no such"):
+            fitting(item)
     with pytest.raises(ImageError, match="no such file"):
         Fitting(32)(tmp_path / "none.png")

@@ -3,7 +3,7 @@ import timm
 import torch
 from training_samples import TINY, class_folders
 
-from resight.errors import InputError
+from resight.errors import WorkError
 from resight.images.examples import read_examples
 from resight.measure.watching import unwatched
 from resight.train.networks import make_network, native_size
@@ -39,12 +39,11 @@ def norms(network):
     return [one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d)]
 
 
-@pytest.mark.parametrize("tune", ["head", "all"])
-def test_statistics_behind_a_new_first_convolution_are_those_of_training_images(make_plan, weights, tune):
-    plan = make_plan(weights=weights, input="sift", tune=tune)
+def test_statistics_behind_a_new_first_convolution_are_those_of_training_images(make_plan, weights):
+    plan = make_plan(weights=weights, input="sift")
     network = make_network(plan.options, 3)
     found = prepare(plan, network, unwatched)
-    assert found.settled == len(plan.split.train) and found.banked == (tune == "head")
+    assert found.settled == len(plan.split.train) and not found.banked
     seen = []
     first = norms(network)[0]
     hook = first.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
@@ -71,7 +70,7 @@ def test_pixels_and_random_weights_are_not_settled(make_plan, weights):
 
 
 def test_the_pixels_half_of_a_fusion_keeps_its_statistics(make_plan, weights):
-    plan = make_plan(weights=weights, input="fusion", tune="head")
+    plan = make_plan(weights=weights, input="fusion")
     network = make_network(plan.options, 3)
     rgb, sift = (norms(network.branches[name]) for name in ("rgb", "sift"))
     before = [one.running_mean.clone() for one in (*rgb, *sift)]
@@ -86,7 +85,7 @@ def test_a_class_that_cannot_be_trained_on_is_named(make_plan):
         if item.label == "red":
             item.path.write_bytes(b"nothing")
     found = prepare(plan, make_network(plan.options, 3), unwatched)
-    with pytest.raises(InputError, match="class 'red' has nothing to train on"):
+    with pytest.raises(WorkError, match="class 'red' has nothing to train on"):
         check_material(plan, found.material)
 
 
@@ -95,5 +94,5 @@ def test_validation_that_cannot_be_read(make_plan):
     for place in plan.split.val:
         plan.examples.items[place].path.write_bytes(b"nothing")
     found = prepare(plan, make_network(plan.options, 3), unwatched)
-    with pytest.raises(InputError, match="none of the 3 validation images can be read"):
+    with pytest.raises(WorkError, match="none of the 3 images for validation can be read"):
         check_material(plan, found.material)

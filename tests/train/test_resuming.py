@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from training_samples import TINY, class_folders
 
-from resight.errors import InputError
+from resight.errors import InputError, WorkError
+from resight.train.checkpoints import read_checkpoint
 from resight.train.classifier import train_classifier
+from resight.train.run_files import BEST, LAST
+from resight.train.runs import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = {**TINY, "tune": "head", "epochs": 2, "lr": 0.01}
@@ -78,7 +81,7 @@ def test_resume_checks_that_it_is_the_same_training(data, tmp_path):
         train_classifier(data, tmp_path / "run", **QUICK, resume=True)
     (data / "red" / "more.png").unlink()
     told = []
-    again = train_classifier(data, tmp_path / "run", **QUICK, resume=True, tell=told.append)
+    again = train_classifier(None, tmp_path / "run", resume=True, tell=told.append)
     assert again.record == run.record and told == [f"{run.folder} has finished before; nothing is trained"]
     assert before == {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
 
@@ -95,3 +98,77 @@ def test_ctrl_c_between_epochs_then_resume(data, tmp_path):
     run = train_classifier(data, tmp_path / "run", **EPOCHS, resume=True, tell=told.append)
     assert "going on after epoch 1 of 2" in told
     assert rows(run) == rows(whole) and run.record["model"]["sha256"] == whole.record["model"]["sha256"]
+
+
+def test_resumed_by_its_folder_alone(data, tmp_path, monkeypatch):
+    """Data and options are the run's; from another working folder too, and with the data moved."""
+    whole = train_classifier(data, tmp_path / "whole", **EPOCHS)
+    for number, moved in enumerate((False, True)):
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(data, tmp_path / f"run{number}", **EPOCHS, report=interrupted)
+        place = data.rename(tmp_path / "moved") if moved else data
+        monkeypatch.chdir(tmp_path)
+        if moved:
+            with pytest.raises(InputError, match=f"{data}, the data of run1, is not there any more: give the place"):
+                train_classifier(None, "run1", resume=True)
+        with pytest.raises(InputError, match="begun with other choices: epochs 2, now 3"):
+            train_classifier(place, f"run{number}", epochs=3, resume=True)
+        run = train_classifier(place if moved else None, f"run{number}", resume=True)
+        assert rows(run) == rows(whole) and run.record["model"]["sha256"] == whole.record["model"]["sha256"]
+
+
+def interrupted(line):
+    raise KeyboardInterrupt
+
+
+def test_a_lost_last_checkpoint(data, tmp_path):
+    """The run goes on after its best epoch, says so, and ends as if nothing had been."""
+    given = {**EPOCHS, "epochs": 5, "lr": 0.2, "optimiser": "sgd", "warmup": 0.0, "schedule": "constant", "seed": 1}
+
+    def stop(line):
+        if line.epoch == 4:
+            raise KeyboardInterrupt
+
+    whole = train_classifier(data, tmp_path / "whole", **given)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(data, tmp_path / "run", **given, report=stop)
+    assert len(read_checkpoint(tmp_path / "run" / BEST)["history"]) < 4
+    last = tmp_path / "run" / LAST
+    last.write_bytes(last.read_bytes()[:5000])
+    told = []
+    run = train_classifier(None, tmp_path / "run", resume=True, tell=told.append)
+    assert any(
+        line.startswith("checkpoints/last.ckpt is damaged: going on from checkpoints/best.ckpt") for line in told
+    )
+    assert rows(run) == rows(whole) and run.record["model"]["sha256"] == whole.record["model"]["sha256"]
+
+
+def test_a_run_that_died_in_its_first_epoch_does_not_keep_its_folder(data, tmp_path):
+    """Another training may begin there, with other options and without --resume, as into a new folder."""
+    wrong = {**EPOCHS, "lr": 1000.0, "optimiser": "sgd", "warmup": 0.0, "epochs": 20, "batch": 4}
+    with pytest.raises(WorkError, match=r"of epoch 1 is .*no epoch has ended: the same --out may be used again"):
+        train_classifier(data, tmp_path / "run", **wrong)
+    assert (tmp_path / "run" / "run.json").is_file()
+    with pytest.raises(InputError, match=r"go on with it: `resight train classify --out .* --resume`$"):
+        Run.open(tmp_path / "run")
+    told = []
+    run = train_classifier(data, tmp_path / "run", **EPOCHS, tell=told.append)
+    assert f"no epoch of the training in {tmp_path / 'run'} had ended: this one begins in its place" in told
+    whole = train_classifier(data, tmp_path / "whole", **EPOCHS)
+    assert rows(run) == rows(whole) and run.record["model"]["sha256"] == whole.record["model"]["sha256"]
+    assert len(list((run.folder / "tensorboard").iterdir())) == 1
+
+
+def test_somebody_trained_there_in_the_meantime(data, tmp_path, monkeypatch):
+    import resight.train.classifier as module
+
+    real = module.reserved
+
+    def later(folder):
+        monkeypatch.setattr(module, "reserved", real)
+        train_classifier(data, folder, **QUICK)
+        return real(folder)
+
+    monkeypatch.setattr(module, "reserved", later)
+    with pytest.raises(WorkError, match=r"another process has trained in .* meanwhile"):
+        train_classifier(data, tmp_path / "run", **QUICK, resume=True)

@@ -2,8 +2,8 @@ import pytest
 
 from resight.errors import InputError, WorkError
 from resight.train.options import TrainOptions
-from resight.train.run_files import write_record
-from resight.train.run_folders import check_same, found_run, reserved
+from resight.train.run_files import LAST, write_record
+from resight.train.run_folders import check_same, clear, found_run, reserved
 
 RECORD = {
     "format": "resight-train-1", "state": "training", "options": TrainOptions(epochs=3).as_dict(),
@@ -29,6 +29,8 @@ def test_what_is_there_is_not_overwritten(tmp_path):
 
 def test_a_run_is_gone_on_with_only_if_asked(tmp_path):
     write_record(tmp_path, RECORD)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / LAST).write_text("")
     with pytest.raises(InputError, match=r"a training that has not finished.*or --resume"):
         found_run(tmp_path, False)
     assert found_run(tmp_path, True) == RECORD
@@ -43,6 +45,37 @@ def test_stopped_before_it_had_begun(tmp_path):
     with pytest.raises(InputError, match="or --resume to begin again in it"):
         found_run(tmp_path, False)
     assert found_run(tmp_path, True) is None
+    assert not clear(tmp_path) and (tmp_path / "options.yaml").exists()  # without run.json it may be somebody's own
+
+
+def first_files(folder):
+    """What a run leaves before its first epoch has ended."""
+    write_record(folder, RECORD)
+    for name in ("options.yaml", "split.csv", "skipped.csv", ".resight-12.tmp"):
+        (folder / name).write_text("")
+    for name in ("checkpoints/.resight-1.tmp", "tensorboard/events.out.tfevents.1.x"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("")
+
+
+def test_a_run_without_an_epoch_gives_its_folder_back(tmp_path):
+    first_files(tmp_path)
+    assert found_run(tmp_path, False) is None and found_run(tmp_path, True) is None
+    assert len(list(tmp_path.iterdir())) == 7  # looking changes nothing
+    assert clear(tmp_path) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "checkpoints/best.ckpt", "checkpoints/mine", "tensorboard/mine", "metrics.csv", "test/x"]
+)
+def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path, name):
+    first_files(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("")
+    with pytest.raises(InputError, match="a training that has not finished, which is not overwritten"):
+        found_run(tmp_path, False)
+    assert found_run(tmp_path, True) == RECORD
+    assert not clear(tmp_path) and (tmp_path / "split.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -51,12 +84,12 @@ def test_stopped_before_it_had_begun(tmp_path):
         ({"options": TrainOptions(epochs=4, lr=0.1).as_dict()}, r"lr None, now 0\.1; epochs 3, now 4"),
         (
             {"options": TrainOptions(epochs=3, batch=8).as_dict()},
-            "begun with other choices: batch 32, now 8: repeat the",
+            "begun with other choices: batch 32, now 8: with --resume and --out alone it goes on as it was begun",
         ),
         ({"data": {"source": "y", "digest": "1", "images": 5}}, r"the data \(then x: 4 images; now y: 5\)"),
         ({"split": {"skipped": 1}}, "images that cannot be read: 0, now 1"),
         ({"network": {"rgb": {"hash": "2"}}}, "the weights that training starts from"),
-        ({"fold": 2}, "the fold: None, now 2"),
+        ({"fold": 2, "folds": 3}, "the fold: None, now 2"),
     ],
 )
 def test_other_choices_are_named(tmp_path, change, message):

@@ -90,6 +90,20 @@ def test_two_of_one_image_among_many_score_the_same(run):
     np.testing.assert_allclose(rows[0], rows[-1], atol=1e-6)
 
 
+def test_one_item_is_one_result(run, trained):
+    file = next(trained[1].rglob("*.png"))
+    array = read_image(file)
+    ((_, expected),) = run.scores([file])
+    for one in (str(file), file, array, Image.fromarray(array)):
+        ((item, row),) = run.scores(one)
+        assert item is one
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+        ((_, found),) = run.features(one)
+        assert found.shape == (run.network.head.in_features,)
+    with pytest.raises(InputError, match="expected a path, a uint8 array, a Pillow image, or several of them, got int"):
+        run.scores(3)
+
+
 def test_it_says_what_it_is(run, trained):
     assert repr(run) == f"<Run {str(trained[0])!r}: rgb test_resnet, 3 classes>"
     assert run.classes == ("blue", "green", "red") and run.options.fit == "crop" and run.options.size == 32
@@ -129,8 +143,14 @@ def test_sequences(tmp_path):
         with torch.no_grad():
             expected = again(frames[None], torch.tensor([len(frames)])).softmax(1)[0]
         np.testing.assert_allclose(row, expected.numpy(), atol=1e-5)
-    features = [row for _, row in run.features(clips[:2])]
-    assert features[0].shape == features[1].shape and features[0].ndim == 1
+    features = np.stack([row for _, row in run.features(clips)])
+    last = run.network.head.last
+    with torch.no_grad():
+        expected = last(torch.from_numpy(features)).softmax(1)
+    np.testing.assert_allclose(np.stack(found), expected.numpy(), atol=1e-5)
+    assert run.unit == "sequences"
+    ((_, alone),) = run.scores(str(clips[0]))
+    np.testing.assert_allclose(alone, found[0], atol=1e-5)
     with pytest.raises(InputError, match="a folder of frames or a video"):
         list(run.scores([picture(0)]))
 
@@ -142,35 +162,44 @@ def test_weights_that_are_not_the_run_s_are_refused(copied):
     with pytest.raises(WorkError, match=r"model.safetensors is not what the run has recorded \(sha256 "):
         _ = Run.open(copied, device="cpu").network
     (copied / MODEL).unlink()
-    with pytest.raises(InputError, match="expected a file, got none"):
+    with pytest.raises(WorkError, match=r"expected a file, got none; `resight train finish .*` restores it from"):
         _ = Run.open(copied, device="cpu").network
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "kind", "message"),
     [
-        ({"format": "other"}, "expected a training run of the format 'resight-train-1', got 'other'"),
-        ({"classes": ["one"]}, "expected the names of at least two classes"),
-        ({"classes": ["one", "one"]}, "expected the names of at least two classes"),
-        ({"classes": 3}, "classes is missing or damaged"),
-        ({"network": None}, "network is missing or damaged"),
-        ({"model": None}, "model is missing or damaged"),
-        ({"state": "training"}, "has not finished: go on with the command that began it and --resume"),
-        ({"options": {"epoch": 3}}, "unknown training option 'epoch'"),
+        ({"format": "other"}, InputError, "expected a training run of the format 'resight-train-1', got 'other'"),
+        ({"classes": ["one"]}, WorkError, "expected the names of at least two classes"),
+        ({"classes": ["one", "one"]}, WorkError, "expected the names of at least two classes"),
+        ({"classes": 3}, WorkError, "run.json is damaged, or of another version: classes is missing or something else"),
+        ({"network": None}, WorkError, "network is missing or something else"),
+        ({"model": None}, WorkError, "model is missing or something else"),
+        ({"state": "training"}, InputError, "has not finished: go on with it: `resight train classify --out .* "
+         "--resume`; or keep its best epoch so far: `resight train finish "),
+        ({"options": {"epoch": 3}}, WorkError, "damaged, or of another version: its options: unknown training option"),
     ],
-)
-def test_door(copied, change, message):
+)  # fmt: skip
+def test_door(copied, change, kind, message):
     record = json.loads((copied / RECORD).read_text())
     (copied / RECORD).write_text(json.dumps({**record, **change}))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(kind, match=message):
         Run.open(copied)
+
+
+def test_a_network_that_does_not_fit_its_record_is_a_damaged_run(copied):
+    record = json.loads((copied / RECORD).read_text())
+    record["network"]["rgb"]["preprocessing"] = {}
+    (copied / RECORD).write_text(json.dumps(record))
+    with pytest.raises(WorkError, match="is damaged, or of another version: the record of the rgb branch is damaged"):
+        _ = Run.open(copied, device="cpu").network
 
 
 def test_door_of_folders(tmp_path, copied):
     with pytest.raises(InputError, match="expected the folder of a training run"):
         Run.open(tmp_path)
     (copied / RECORD).write_text('{"format": ')
-    with pytest.raises(InputError, match=r"run\.json: not JSON, or damaged"):
+    with pytest.raises(WorkError, match=r"run\.json is damaged, or of another version: not JSON"):
         read_record(copied)
 
 

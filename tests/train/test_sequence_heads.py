@@ -67,6 +67,21 @@ def test_which_heads_know_the_order_of_frames(name, ordered):
     assert (apart > 1e-3) if ordered else (apart < 1e-5)
 
 
+@pytest.mark.parametrize("motion", [0, MOTION])
+@pytest.mark.parametrize("name", HEADS)
+def test_pooled_is_what_the_last_layer_sees(name, motion):
+    made, frames = head(name, motion), clips(width=FEATURES + motion)
+    found, logits = made.pooled(frames, LENGTHS), made(frames, LENGTHS)
+    assert len(found) == 3
+    for clip, length, row, expected in zip(frames, LENGTHS.tolist(), found, logits, strict=True):
+        alone = made.pooled(clip[None, :length], torch.tensor([length]))[0]
+        assert torch.allclose(row, alone, atol=1e-5)
+        if name == "average":
+            assert torch.allclose(row, clip[:length, :FEATURES].mean(0), atol=1e-6)
+        else:
+            assert torch.allclose(made.last(row), expected, atol=1e-5)
+
+
 def test_the_average_by_hand():
     """One frame sure of class 0, one undecided: 3/4 and 1/4."""
     logits = torch.tensor([[[100.0, 0.0], [5.0, 5.0], [0.0, 100.0]]])

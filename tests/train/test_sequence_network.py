@@ -69,6 +69,14 @@ def test_logits_are_those_of_the_features():
         assert torch.equal(network(frames, LENGTHS), network.classify(network.features(frames, LENGTHS), LENGTHS))
 
 
+@pytest.mark.parametrize("head", ["pool", "tcn", "gru"])
+def test_the_last_layer_makes_logits_of_what_is_pooled(head):
+    network, frames = made(head), clips()
+    with torch.inference_mode():
+        expected = network.head.last(network.pooled(frames, LENGTHS))
+        assert torch.allclose(network(frames, LENGTHS), expected, atol=1e-6)
+
+
 def test_how_many_frames_go_together_does_not_count(monkeypatch):
     network, frames = made("pool"), clips()
     with torch.inference_mode():

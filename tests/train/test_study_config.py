@@ -7,7 +7,8 @@ import json
 import pytest
 
 from resight.errors import InputError
-from resight.train.study_config import read_study
+from resight.train.options import TrainOptions
+from resight.train.study_config import Study, read_study
 
 WHOLE = {
     "data": "sky",
@@ -72,6 +73,18 @@ def test_the_example_can_be_read():
         ({"train_images": 1}, "train_images must be 0 (all) or at least 2"),
         ({"test_images": "all"}, "test_images takes whole numbers"),
         ({"perturb": ["rotat=90"]}, "did you mean 'rotate'"),
+        ({"rows": {"a": []}}, "rows.a must be a table of names and values, got []"),
+        ({"rows": {"a": False}}, "rows.a must be a table of names and values, got False"),
+        ({"rows": {"a": {"test": 0.2}}}, "rows.a: a study tests on what the data itself holds back"),
+        ({"options": {"test": 0.0}}, "options: a study tests on what the data itself holds back"),
+        ({"options": {"device": "cpu"}}, "options: device is given by --device"),
+        ({"rows": {"a": {"devices": 2}}}, "rows.a: a study trains each run in one process: leave devices out"),
+        ({"rows": {"a": {"head": "gru"}}}, "rows.a: head has no effect on single images"),
+        ({"rows": {"a": {"sift_backbone": "resnet18"}}}, "rows.a: sift_backbone has no effect on input rgb"),
+        ({"rows": {"a": {"lr": 0.1}, "b": None, "c": {"lr": 0.1}}}, "rows 'a' and 'c' have the same options"),
+        ({"test": "no"}, "test must be true or false, got 'no'"),
+        ({"test": False}, "test is false, no test image is looked at: leave perturb out"),
+        ({"test": False, "perturb": [], "test_images": 3}, "test is false, no test image is looked at: leave test_im"),
         ({"preset": "deepsy"}, "rows.rgb: unknown preset 'deepsy', did you mean 'deepsky'?"),
     ],
 )
@@ -85,5 +98,38 @@ def test_wrong_values(tmp_path, change, said):
 
 @pytest.mark.parametrize("key", ["data", "rows"])
 def test_what_must_be_there(tmp_path, key):
-    with pytest.raises(InputError, match=f"expected a key '{key}'"):
-        read_study(written(tmp_path, {name: value for name, value in WHOLE.items() if name != key}))
+    for content in ({name: value for name, value in WHOLE.items() if name != key}, {**WHOLE, key: None}):
+        with pytest.raises(InputError, match=f"expected a key '{key}'"):
+            read_study(written(tmp_path, content))
+
+
+def test_an_empty_value_is_as_if_left_out(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: sky\nseeds:\noptions:\nperturb:\nrows:\n  plain:\n  slow: {lr: 1.0e-5}\n")
+    study = read_study(file)
+    assert study.seeds == (0, 1, 2) and study.perturb == () and study.test
+    assert dict(study.rows) == {"plain": TrainOptions(), "slow": TrainOptions(lr=1e-5)}
+
+
+def test_names_are_text(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: sky\nrows:\n  224: {size: 224}\n")
+    with pytest.raises(InputError, match="rows: a name must be text, got 224: put it into quotes"):
+        read_study(file)
+
+
+def test_common_options_need_not_matter_in_every_row(tmp_path):
+    common = {"sift": "vlfeat:step=1", "sift_backbone": "resnet18"}
+    study = read_study(written(tmp_path, {"data": "sky", "options": common, "rows": {"a": {}, "b": {"input": "sift"}}}))
+    assert [options.sift_backbone for _, options in study.rows] == ["resnet18", "resnet18"]
+
+
+def test_a_study_of_the_library_is_checked_too():
+    for given in ({"test": 0.2}, {"devices": 2}):
+        with pytest.raises(InputError, match=r"rows.a: a study t"):
+            Study("sky", (("a", TrainOptions(**given)),))
+
+
+def test_a_study_without_a_test(tmp_path):
+    study = read_study(written(tmp_path, {"data": "sky", "rows": {"a": {}}, "test": False}))
+    assert study.test is False

@@ -1,6 +1,8 @@
+import errno
 import logging
 import threading
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +17,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 def end(stopped_by=None):
-    return SimpleNamespace(stopped_by=stopped_by)
+    return SimpleNamespace(stopped_by=stopped_by, folder=Path("run"))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,10 @@ def end(stopped_by=None):
         (MisconfigurationException("no\nsuch devices"), InputError, "this cannot be trained here: no$"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried ..."), WorkError, "lower --batch or --size"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), WorkError, r"\(pid 7\).*--workers"),
+        (ValueError("Expected more than 1 value per channel when training, got"), InputError, "give a larger batch"),
+        (OSError(errno.EFBIG, "File too large"), WorkError, r"^cannot write run.tensorboard: the file would be larger"),
+        (OSError(errno.ENOSPC, "No space", "a.csv"), WorkError, "^cannot write a.csv: the disk is full.*--resume$"),
+        (OSError(errno.ECONNRESET, "another machine"), OSError, "another machine"),
         (RuntimeError("anything else"), RuntimeError, "^anything else$"),
         (WorkError("our own"), WorkError, "^our own$"),
     ],
@@ -108,3 +114,21 @@ def test_settings_are_put_back_after_an_error():
         torch.rand(3)
         raise ZeroDivisionError
     assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_thread_that_cannot_write_prints_no_traceback(capfd):
+    """TensorBoard's thread dies of it, and the training is told in its own words."""
+
+    def run(error):
+        def fail():
+            raise error
+
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+        return capfd.readouterr().err
+
+    before = threading.excepthook
+    with quiet():
+        assert run(OSError(errno.EFBIG, "File too large")) == ""
+    assert threading.excepthook is before

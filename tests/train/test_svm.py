@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from made_runs import colour_images, make_run
+from training_samples import clip_folders
 
 from resight.errors import InputError, WorkError
 from resight.images import read_image
 from resight.train import svm
-from resight.train.svm import SvmRow, kernel, svm_run
+from resight.train.svm import svm_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,37 +68,10 @@ def test_the_grid_is_that_of_scikit_learn(run, report):
     assert (report.trained, report.folds, report.width) == (30, 5, features.shape[1])
 
 
-@pytest.mark.oracle
-@pytest.mark.parametrize("gamma", [None, 0.1, 4.0])
-def test_kernels_are_those_of_scikit_learn(gamma):
-    from sklearn.metrics.pairwise import linear_kernel, rbf_kernel
-
-    random = np.random.default_rng(0)
-    one, other = random.normal(size=(5, 7)), random.normal(size=(4, 7))
-    expected = linear_kernel(one, other) if gamma is None else rbf_kernel(one, other, gamma=gamma)
-    np.testing.assert_allclose(kernel(one, other, gamma), expected)
-    assert kernel(one, one, 2.0).diagonal().tolist() == pytest.approx([1] * 5)
-
-
 def test_test_images_choose_nothing(run, report, tmp_path):
     other = svm_run(run, colour_images(tmp_path / "new", 2, seed=9))
     assert other.rows == report.rows
     assert other.confusion.total == 6
-
-
-def test_groups_stay_in_one_fold():
-    from pathlib import Path
-
-    from resight.images.examples import Example
-
-    items = [Example(Path(f"{n}.png"), "ab"[n % 2], None, f"group {n // 4}") for n in range(40)]
-    labels = np.array([n % 2 for n in range(40)])
-    folds, notes = svm._folds(items, labels, 0)
-    assert len(folds) == 5
-    assert notes == []
-    for fit, check in folds:
-        assert not {items[n].group for n in fit} & {items[n].group for n in check}
-    assert Counter(n for _, check in folds for n in check) == Counter(range(40))
 
 
 def test_small_classes_take_fewer_folds(run, tmp_path):
@@ -111,6 +85,46 @@ def test_small_classes_take_fewer_folds(run, tmp_path):
     for number in range(1, 3):
         (tmp_path / "new" / "train" / "red" / f"{number}.png").unlink()
     assert svm_run(run, tmp_path / "new").folds == 2
+
+
+@pytest.mark.oracle
+def test_another_grid_is_that_of_scikit_learn(run):
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.svm import SVC
+
+    features, labels = unit_features(run, "train")
+    grid = [{"kernel": ["linear"], "C": [0.01, 1]}, {"kernel": ["rbf"], "C": [0.01, 1], "gamma": [0.3]}]
+    search = GridSearchCV(SVC(), grid, cv=StratifiedKFold(5, shuffle=True, random_state=0)).fit(features, labels)
+    found = svm_run(run, costs=(0.01, 1, 0.01), gammas=[0.3])
+    assert [(row.kernel, row.cost, row.gamma) for row in found.rows] == [
+        ("linear", 0.01, None), ("linear", 1, None), ("rbf", 0.01, 0.3), ("rbf", 1, 0.3),
+    ]  # fmt: skip
+    np.testing.assert_allclose([row.mean for row in found.rows], search.cv_results_["mean_test_score"])
+    assert len(svm_run(run, costs=[1], gammas=()).rows) == 1
+
+
+@pytest.mark.parametrize("head", ["pool", "gru", "average"])
+def test_sequences_are_described_as_the_last_layer_sees_them(tmp_path, head):
+    data = clip_folders(tmp_path / "data", each=6)
+    made = make_run(tmp_path / "run", data, sequences=True, frames=4, size=32, test=0.34, validation=0.0, head=head)
+    last = made.network.head.last
+    found = svm_run(made, costs=[1], gammas=[])
+    assert found.width == last.in_features
+    for item, row in made.features(sorted(data.glob("red/*"))):
+        frames = made.fitting(item)
+        with torch.inference_mode():
+            known = made.network.features(frames[None], torch.tensor([len(frames)]))
+            expected = made.network(frames[None], torch.tensor([len(frames)])).log_softmax(1)[0]
+        if head == "average":
+            np.testing.assert_allclose(row, known[0].mean(0), atol=1e-5)
+        else:
+            logits = torch.from_numpy(row) @ last.weight.T + last.bias
+            np.testing.assert_allclose(logits.log_softmax(0), expected, atol=1e-5)
+    assert found.unit == "sequences" and "training sequences: mean +- standard" in found.text()
+    assert f"of {found.confusion.total} sequences)" in found.text()
+    (next(data.glob("red/clip-0/*"))).write_bytes(b"x")
+    again = svm_run(made, costs=[1], gammas=[], allow_leak=True)
+    assert [reason.split(": ")[0] for _, reason in again.skipped] == ["0.png"]
 
 
 def test_other_classes_than_the_runs(run, tmp_path):
@@ -133,7 +147,7 @@ def test_unreadable_images_are_rows(run, tmp_path):
     (tmp_path / "new" / "test" / "red" / "1.png").write_bytes(b"x")
     for path in (tmp_path / "new" / "train" / "red").iterdir():
         path.write_bytes(b"x")
-    with pytest.raises(WorkError, match="no training image of 'red' can be read"):
+    with pytest.raises(WorkError, match="no training images of 'red' can be read"):
         svm_run(run, tmp_path / "new")
 
 
@@ -152,11 +166,6 @@ def test_report(report, tmp_path):
     assert str(report).startswith(str(report.best))
     with pytest.raises(InputError, match="is there already"):
         report.save(tmp_path / "out")
-
-
-def test_names_of_machines():
-    assert str(SvmRow("rbf", 6.0, 0.1, 0.5, 0.0)) == "rbf C=6 gamma=0.1"
-    assert str(SvmRow("linear", 100.0, None, 0.5, 0.0)) == "linear C=100"
 
 
 def test_doors(run, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from made_runs import colour_images, make_run
 from PIL import Image
+from training_samples import clip_folders
 
 from resight.errors import InputError, WorkError
 from resight.images import fit, read_image
@@ -175,6 +176,36 @@ def test_sequences(tmp_path):
         with torch.inference_mode():
             alone = run.network(clip[None], torch.tensor([len(clip)])).softmax(1)[0].numpy()
         np.testing.assert_allclose(scores, alone, atol=1e-5)
+
+
+def test_sequences_and_their_frames_are_told(tmp_path):
+    data = clip_folders(tmp_path / "data", each=6)
+    run = make_run(tmp_path / "run", data, sequences=True, frames=4, size=32, test=0.5, validation=0.0, head="gru")
+    new = clip_folders(tmp_path / "new", each=3)
+    for folder in new.glob("*/*"):
+        Image.fromarray(np.full((9, 9, 3), len(folder.parent.name), np.uint8)).save(folder / "0.png")
+    (new / "red/clip-1/1.png").write_bytes(b"x")
+    (new / "red/clip-9").mkdir()
+    (new / "blue/clip-2/1.png").unlink()
+    (new / "blue/clip-2/1.png").symlink_to("gone.png")
+    report = testing.test_run(run, new, flips=True)
+    reasons = {"/".join(path.split("/")[-2:]): reason for path, reason in report.skipped}
+    assert reasons["red/clip-1"].startswith("1.png: ")
+    assert reasons["red/clip-9"] == "the folder holds no images"
+    assert reasons["blue/clip-2"] == "1.png: no such file, it is a link to gone.png"
+    assert (report.total, report.tested, report.unit) == (7, 4, "sequences")
+    assert any("mirror images are averaged, and this run (head gru) sees motion" in note for note in report.notes)
+    assert report.as_dict()["unit"] == "sequences"
+    report.save(tmp_path / "out")
+    text = (tmp_path / "out/results.txt").read_text()
+    assert "of 4 sequences, 2 classes)" in text and "in all 4 sequences, " in text
+    assert "images" not in text.replace("mirror images", "")
+    assert testing.test_run(run, new).notes == report.notes[:-1]
+    for path in new.glob("*/*/*"):
+        path.unlink()
+        path.write_bytes(b"x")
+    with pytest.raises(WorkError, match=r"none of the 7 sequences to be tested can be read: .*clip-0: 0\.png: "):
+        testing.test_run(run, new)
 
 
 def test_free_folder(tmp_path):

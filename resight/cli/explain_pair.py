@@ -1,0 +1,76 @@
+"""`resight explain --pair`: what makes two images alike."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resight.errors import InputError
+from resight.show.text import visible
+
+if TYPE_CHECKING:
+    from resight.explain.pairs import Pair
+    from resight.features.encoder import Encoder
+    from resight.search import Collection
+    from resight.show.heat import HeatStyle
+
+SHEET = "pair.png"
+
+
+def pair_images(
+    images: Sequence[str], out: Path, style: HeatStyle, in_: Path | None, model: str, descriptor: str, weights: str,
+    device: str, json: bool,
+) -> int:  # fmt: skip
+    """Explain the likeness of two images; returns the exit code."""
+    from resight.explain.pairs import explain_pair
+    from resight.images import list_images, read_image
+    from resight.show.heat_folder import HeatFolder
+
+    paths = [listing.path for one in images for listing in list_images(one, labels="none")]
+    if len(paths) != 2:
+        raise InputError(f"--pair takes two images, got {len(paths)}")
+    with ExitStack() as stack:
+        encoder = _encoder(stack, in_, model, descriptor, weights, device)
+        used, pair = encoder.config, explain_pair(paths[0], paths[1], encoder)
+    about = {"model": used.backbone, "descriptor": used.descriptor, **_facts(pair)}
+    if in_ is not None:
+        about["collection"] = str(in_)
+    with HeatFolder(out, style, about) as folder:
+        for path, heat, constant in zip(paths, pair.heats, pair.constants, strict=True):
+            folder.add(path, [heat], read_image(path), more=[{"constant": constant}])
+        pair.sheet(out / SHEET)
+    if json:
+        print(json_module.dumps({**folder.manifest(), "folder": str(out)}, indent=1))
+    else:
+        _print(pair, paths, f"{used.descriptor} of {used.backbone}", out)
+    return 0
+
+
+def _encoder(
+    stack: ExitStack, in_: Path | None, model: str, descriptor: str, weights: str, device: str
+) -> Encoder | Collection:
+    if in_ is not None:
+        from resight.search import Collection
+
+        return stack.enter_context(Collection.open(in_))
+    from resight.features.encoder import Encoder
+
+    return Encoder(model, descriptor=descriptor, weights=weights, device=device)
+
+
+def _facts(pair: Pair) -> dict[str, Any]:
+    return {"score": pair.score, "matches": 0 if pair.matches is None else len(pair.matches.query), "sheet": SHEET}
+
+
+def _print(pair: Pair, paths: list[Path], described: str, out: Path) -> None:
+    first, second = (visible(str(path)) for path in paths)
+    print(f"{pair.score:.3f}   {first} and {second}, by {described}")
+    for path, heat, constant in zip((first, second), pair.heats, pair.constants, strict=True):
+        rest = f", and {constant:.3f} that belongs to no place (the mean of the whitening)" if constant else ""
+        print(f"  {heat.total:.3f} from the places of {path}{rest}")
+    if pair.matches is not None:
+        print(f"  {len(pair.matches.query):,} points of both agree on one homography")
+    print(f"wrote {visible(str(out))}: a map of each, {SHEET}, maps (.npy) and manifest.json")

@@ -1,0 +1,196 @@
+"""A folder of explained images: pictures in the modes that were asked for, the maps themselves, and a manifest."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.errors import WorkError, advice
+from resight.show.files import write_atomic
+from resight.show.folders import check_free
+from resight.show.heat import HeatStyle, draw_heat, peak
+from resight.show.text import visible
+
+if TYPE_CHECKING:
+    from resight.explain.heat import Heat
+
+MANIFEST = "manifest.json"
+FORMAT = "resight-explain-1"
+LONGEST = 80  # bytes of an image's, a class's or a part's name within a file's name
+
+
+class HeatFolder:
+    """Writes explained images one by one into a new folder; what is written stays, whatever comes after.
+
+    Of one mode pictures lie in the folder itself, of several in a folder for each. Maps (.npy, float32, as the network
+    made them) and manifest.json lie beside them. The manifest is written at the end, also after an error or an
+    interruption, and then says `"complete": false`.
+
+    folder: must not exist yet, or be empty
+    about:  what the manifest says first: model, method ...
+
+    Raises InputError if something is there already, WorkError if the disk refuses.
+    """
+
+    def __init__(self, folder: Path, style: HeatStyle | None = None, about: Mapping[str, Any] | None = None) -> None:
+        self.folder = folder
+        self.style = style or HeatStyle()
+        self.pictures = 0
+        self._about = dict(about or {})
+        self._images: list[dict[str, Any]] = []
+        self._skipped: list[dict[str, str]] = []
+        self._taken: set[str] = set()
+        check_free(folder)
+        self._subfolders = {mode: mode if len(self.style.modes) > 1 else "" for mode in self.style.modes}
+        try:
+            for name in self._subfolders.values():
+                (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkError(f"cannot write {visible(str(folder))}: {advice(error)}") from error
+
+    def __enter__(self) -> HeatFolder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._images or self._skipped or kind is None:
+            text = json.dumps(self.manifest(complete=kind is None), indent=1)
+            write_atomic(self.folder / MANIFEST, text + "\n")
+        else:
+            self._remove_empty()
+
+    def manifest(self, complete: bool = True) -> dict[str, Any]:
+        """What manifest.json says."""
+        style = self.style
+        return {
+            "format": FORMAT, **self._about, "modes": list(style.modes), "scale": style.scale, "signed": style.signed,
+            "colors": style.colors, "complete": complete, "images": self._images, "skipped": self._skipped,
+        }  # fmt: skip
+
+    def add(
+        self, path: str | os.PathLike[str], heats: Sequence[Heat], image: NDArray[np.uint8],
+        top: Sequence[Mapping[str, Any]] = (), more: Sequence[Mapping[str, Any]] = (),
+    ) -> None:  # fmt: skip
+        """Pictures and maps of one image.
+
+        path:  what it is called
+        heats: one for each class
+        image: (H, W, 3) uint8, or of a sequence its frames (T, S, S, 3)
+        top:   the most probable classes, for the manifest
+        more:  what else the manifest says of each heat
+        """
+        stem = Path(path).stem if Path(path).suffix else Path(path).name
+        pixels = self._reduced(image)
+        shown = [list(_drawn(heat, pixels)) for heat in heats]
+        whole = peak((one for parts in shown for one, _ in parts), self.style.signed)
+        rows = []
+        for place, (heat, parts) in enumerate(zip(heats, shown, strict=True)):
+            largest = whole if self.style.scale == "image" else peak((one for one, _ in parts), self.style.signed)
+            words = [stem, class_name(heat) if heat.target >= 0 else Path(heat.label).stem]  # of a pair the other
+            made = [self._write(file_name(*words, one.part), one, pixels, largest) for one, pixels in parts]
+            rows.append({**_row(heat, made), "largest": largest, **(more[place] if more else {})})
+        self._images.append({"path": str(path), "size": list(image.shape[-3:-1]), "top": list(top), "maps": rows})
+
+    def skip(self, path: str | os.PathLike[str], reason: str) -> None:
+        """An image that could not be read, for the manifest."""
+        self._skipped.append({"path": str(path), "reason": reason})
+
+    def _write(self, name: str, heat: Heat, image: NDArray[np.uint8], largest: float) -> dict[str, Any]:
+        """The map and pictures of one heat; what the manifest says of it."""
+        style, pictures = self.style, {}
+        name = self._free(name)
+        write_atomic(self.folder / f"{name}.npy", _npy(heat.map))
+        for mode, folder in self._subfolders.items():
+            picture = draw_heat(heat, image, mode, largest=largest, signed=style.signed, colors=style.colors)
+            place = Path(folder) / f"{name}.png"
+            write_atomic(self.folder / place, _png(picture))
+            pictures[mode] = place.as_posix()
+            self.pictures += 1
+        return {**heat.about(), "map": f"{name}.npy", "pictures": pictures}
+
+    def _reduced(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        from resight.images.resize import fit
+
+        longest = self.style.longest
+        if not longest or max(image.shape[-3:-1]) <= longest:
+            return image
+        return (
+            np.stack([fit(one, longest, "longest") for one in image])
+            if image.ndim == 4
+            else fit(image, longest, "longest")
+        )
+
+    def _free(self, name: str) -> str:
+        """The name, or with a number behind it that no other image has: capitals do not count."""
+        number, found = 1, name
+        while found.casefold() in self._taken:
+            number += 1
+            found = f"{name}-{number}"
+        self._taken.add(found.casefold())
+        return found
+
+    def _remove_empty(self) -> None:
+        for place in (*(self.folder / name for name in self._subfolders.values() if name), self.folder):
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+
+
+def class_name(heat: Heat) -> str:
+    """A class as it is printed, "3_cirrus"; of what is no class, as the other image of a pair, its name alone."""
+    return f"{heat.target}_{heat.label}" if heat.target >= 0 else heat.label
+
+
+def file_name(*words: str) -> str:
+    """Words as a file's name without a suffix: letters, digits, points and hyphens, joined by _; empty ones left out.
+
+    >>> file_name("../my cat", "281_tabby", "")
+    'my-cat_281_tabby'
+    """
+    return "_".join(name for name in map(_plain, words) if name) or "image"
+
+
+def _plain(word: str) -> str:
+    normal = unicodedata.normalize("NFC", word)
+    kept = "".join(char if char.isalnum() or char in "._" else "-" for char in normal)
+    while "--" in kept:
+        kept = kept.replace("--", "-")
+    return kept.strip(".-_").encode()[:LONGEST].decode("utf-8", "ignore")
+
+
+def _drawn(heat: Heat, image: NDArray[np.uint8]) -> Iterator[tuple[Heat, NDArray[np.uint8]]]:
+    """What is drawn of a heat and on what: itself and its branches; of a sequence a map for each frame."""
+    if image.ndim == 3:
+        yield from ((one, image) for one in (heat, *heat.parts))
+        return
+    for place, one in enumerate(heat.parts or (heat,)):
+        yield one, image[place % len(image)]
+
+
+def _row(heat: Heat, made: list[dict[str, Any]]) -> dict[str, Any]:
+    if not heat.parts:
+        return made[0]
+    own = made[0] if len(made) > len(heat.parts) else heat.about()
+    return {**own, "parts": made[-len(heat.parts) :]}
+
+
+def _npy(values: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    # Level 3 writes three times as fast as the default and is a tenth larger.
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
