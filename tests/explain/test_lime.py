@@ -317,7 +317,7 @@ def test_sequences_layers_and_segments_of_one_part_are_refused_with_the_reason(t
         lime(image, replace(subject, frames=True))
     with pytest.raises(InputError, match="lime looks at no layer"):
         explain(image, subject, "lime", layer="0")
-    with pytest.raises(InputError, match="segments have one part, but 2 to 2,000 can be explained"):
+    with pytest.raises(InputError, match="segments has one part, but 2 to 2,000 can be explained"):
         lime(image, subject, segments=np.zeros((SIDE, SIDE), int))
     with pytest.raises(ImageError, match=r"none\.jpg"):
         lime(tmp_path / "none.jpg", subject)
