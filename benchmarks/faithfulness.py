@@ -1,6 +1,7 @@
 """Are maps better than chance, on photographs, with the packaged classifier?
 
-    python benchmarks/faithfulness.py --images FOLDER [--methods gradcam,cam] [--count 100] [--coco FOLDER] [--out DIR]
+    python benchmarks/faithfulness.py --images FOLDER [--methods gradcam,eigen] [--measures deletion,insertion]
+                                      [--count 100] [--steps 14] [--cascades 10] [--coco FOLDER] [--out DIR]
 
 Prints the report of `resight.explain.report`: deletion, insertion, drop, road and weight randomisation of each method
 beside a random map, a centred Gaussian and the whole image, with 95 % intervals over the images; the whole cascade of
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--model", default="tf_efficientnet_lite0")
     parser.add_argument("--methods", default="gradcam")
+    parser.add_argument("--measures", help="names with commas; default: all")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--steps", type=int, default=14)
     parser.add_argument("--coco", type=Path)
@@ -63,7 +65,8 @@ def main() -> None:
     print(machine())
     subject = open_subject(given.model)
     start = time.perf_counter()
-    report = explain_report(files, subject, methods, steps=given.steps)
+    measures = given.measures.split(",") if given.measures else None
+    report = explain_report(files, subject, methods, measures=measures, steps=given.steps)
     print(f"{len(report)} images in {time.perf_counter() - start:.0f} s\n\n{report.text()}")
     if given.out:
         report.save(given.out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resight.errors import ImageError, InputError, unknown
+from resight.errors import ImageError, InputError, WorkError, unknown
 from resight.explain.baselines import BASELINES
 from resight.explain.faithfulness import STEPS
 from resight.explain.judging import KNOWING, MEASURES, Judge, Judged, checked_boxes
@@ -146,8 +146,8 @@ def explain_report(
     others:    as in `explain`
 
     Of 14 steps a method or baseline costs 26 passes for both curves, 10 for road, 1 for drop and increase.
-    Raises InputError for unknown names, for lists that do not fit the images, for sequences, or if no image can be
-    read. The model is not changed; nothing is left behind if it is interrupted.
+    Raises InputError for unknown names, for lists that do not fit the images, or for sequences; WorkError if no image
+    can be read. The model is not changed; nothing is left behind if it is interrupted.
     """
     from resight.explain.subject import open_subject
     from resight.train.inputs import one_or_many
@@ -176,7 +176,9 @@ def explain_report(
         if progress is not None:
             progress(len(done), len(skipped))
     if not done:
-        raise InputError(f"no image could be read: {skipped[0]}" if skipped else "no images to explain")
+        if skipped:
+            raise WorkError(f"no image could be read: {skipped[0]}")
+        raise InputError("no images to explain")
     return _gathered(judge, tuple(_name(items[place], place) for place in done), list(done.values()), skipped)
 
 

@@ -29,7 +29,7 @@ def report_text(report: Report) -> str:
     lines += _table(report, wide)
     compared = [name for name in report.measures if MEASURES[name].better]
     if report.baselines and compared:
-        lines += ["", "better than a baseline by, image by image (an interval above 0: no chance)"]
+        lines += ["", "better than a baseline by, image by image (hardly chance where the whole interval is above 0)"]
         lines += _gains(report, compared, wide)
     lines.append("")
     lines += [f"{name}: {MEASURES[name].about}; {ARROWS[MEASURES[name].better]}" for name in report.measures]

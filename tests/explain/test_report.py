@@ -13,7 +13,7 @@ import pytest
 import torch
 from samples import picture
 
-from resight.errors import InputError
+from resight.errors import InputError, WorkError
 from resight.explain.explaining import explain
 from resight.explain.faithfulness import class_scorer, deletion, drop, insertion, road
 from resight.explain.judging import MEASURES
@@ -163,7 +163,7 @@ def test_unreadable_images_are_counted(tmp_path, subject):
     )
     assert seen == [(0, 1), (1, 1)] and found.items == (str(good),) and "bad.png" in found.skipped[0]
     assert "1 image, 1 left out" in found.text()
-    with pytest.raises(InputError, match=r"no image could be read: .*bad\.png"):
+    with pytest.raises(WorkError, match=r"no image could be read: .*bad\.png"):
         explain_report([bad], subject)
 
 
