@@ -40,6 +40,7 @@ def _one(
 
     from resight.explain.explaining import Explained
     from resight.explain.lime import lime
+    from resight.explain.work import probabilities as class_probabilities
     from resight.images import read_image
 
     try:
@@ -48,7 +49,7 @@ def _one(
         return error, []
     with ExitStack() as stack:
         found = lime(image, subject, wanted, **options, progress=_Shown(stack, path))
-    probabilities = torch.from_numpy(found.logits).float().softmax(0).numpy()
+    probabilities = class_probabilities(torch.from_numpy(found.logits).float()).numpy()
     facts = [found.about(order) for order in range(len(found.heats))]
     return Explained(path, found.heats, probabilities, subject.classes, image), facts
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resight.search import Collection
     from resight.show.heat import HeatStyle
 
-SHEET = "pair.png"
+SHEET, LINES = "pair.png", "matches.png"
 
 
 def pair_images(
@@ -27,7 +27,9 @@ def pair_images(
     """Explain the likeness of two images; returns the exit code."""
     from resight.explain.pairs import explain_pair
     from resight.images import list_images, read_image
+    from resight.show import save_picture
     from resight.show.heat_folder import HeatFolder
+    from resight.show.matches import matches_picture
 
     paths = [listing.path for one in images for listing in list_images(one, labels="none")]
     if len(paths) != 2:
@@ -38,10 +40,17 @@ def pair_images(
     about = {"model": used.backbone, "descriptor": used.descriptor, **_facts(pair)}
     if in_ is not None:
         about["collection"] = str(in_)
-    with HeatFolder(out, style, about) as folder:
-        for path, heat, constant in zip(paths, pair.heats, pair.constants, strict=True):
+    settings = {
+        "model": model, "weights": weights, "descriptor": descriptor, "pair": [str(path) for path in paths],
+        "collection": None if in_ is None else str(in_),
+    }  # fmt: skip
+    with HeatFolder(out, style, about, settings) as folder:
+        rows = list(zip(paths, pair.heats, pair.constants, strict=True))
+        for path, heat, constant in rows[folder.done :]:
             folder.add(path, [heat], read_image(path), more=[{"constant": constant}])
         pair.sheet(out / SHEET)
+        if pair.matches is not None:
+            save_picture(matches_picture(paths[0], paths[1], pair.matches.query, pair.matches.result), out / LINES)
     if json:
         print(json_module.dumps({**folder.manifest(), "folder": str(out)}, indent=1))
     else:
@@ -62,7 +71,9 @@ def _encoder(
 
 
 def _facts(pair: Pair) -> dict[str, Any]:
-    return {"score": pair.score, "matches": 0 if pair.matches is None else len(pair.matches.query), "sheet": SHEET}
+    if pair.matches is None:
+        return {"score": pair.score, "matches": 0, "sheet": SHEET}
+    return {"score": pair.score, "matches": len(pair.matches.query), "sheet": SHEET, "lines": LINES}
 
 
 def _print(pair: Pair, paths: list[Path], described: str, out: Path) -> None:
@@ -71,6 +82,8 @@ def _print(pair: Pair, paths: list[Path], described: str, out: Path) -> None:
     for path, heat, constant in zip((first, second), pair.heats, pair.constants, strict=True):
         rest = f", and {constant:.3f} that belongs to no place (the mean of the whitening)" if constant else ""
         print(f"  {heat.total:.3f} from the places of {path}{rest}")
+    names = SHEET
     if pair.matches is not None:
-        print(f"  {len(pair.matches.query):,} points of both agree on one homography")
-    print(f"wrote {visible(str(out))}: a map of each, {SHEET}, maps (.npy) and manifest.json")
+        names += f", {LINES}"
+        print(f"  {len(pair.matches.query):,} points of both agree on one homography: {LINES}")
+    print(f"wrote {visible(str(out))}: a map of each, {names}, maps (.npy) and manifest.json")

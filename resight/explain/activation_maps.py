@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from resight.errors import InputError
 from resight.explain.gradients import GradientMap
+from resight.explain.linear_head import find_linear
+from resight.explain.subject import Linear
 from resight.explain.work import Ask, Batch, Found, Maps, ask_all, class_columns, hear, stacked
 
 
@@ -64,13 +67,12 @@ def _unreached(batch: Batch, layers: dict[str, str]) -> str:
 def by_linear_head(batch: Batch, ask: Ask) -> Found:
     """Class activation maps proper: they sum to the logit less its bias. Zhou 2016, eq. 2, over the number of places.
 
-    All classes cost one forward pass. Raises InputError unless the network's logits are linear in the mean of a map.
+    All classes cost one forward pass. Maps are in the network's precision, but at least float32.
+    Raises InputError unless the network's logits are linear in the mean of a map.
     """
-    subject = batch.subject
-    if subject.linear is None:
-        raise InputError(f"cam needs a linear layer on the mean of a map, which {subject.name} has not: use gradcam")
+    linear = batch.subject.linear
     with torch.no_grad():
-        branches, bias = subject.linear(batch.pixels)
+        branches, bias = _precise(*(find_linear(batch) if linear is None else linear(batch.pixels)))
         logits = sum((maps.mean((2, 3)) @ weight.T for maps, weight in branches.values()), bias)
         targets = ask_all(logits, ask)
         asked = torch.stack(class_columns(targets), 1)
@@ -80,6 +82,13 @@ def by_linear_head(batch: Batch, ask: Ask) -> Found:
         }
     found = [Maps({branch: maps[place] for branch, maps in every.items()}) for place in range(asked.shape[1])]
     return Found(logits, targets, tuple(found), dict.fromkeys(branches, ""))
+
+
+def _precise(branches: dict[str, tuple[Tensor, Tensor]], bias: Tensor) -> Linear:
+    """All in one precision, the highest that is among them, but at least float32."""
+    every = [one for pair in branches.values() for one in pair]
+    kind = reduce(torch.promote_types, (one.dtype for one in (*every, bias)), torch.float32)
+    return {name: (maps.to(kind), weight.to(kind)) for name, (maps, weight) in branches.items()}, bias.to(kind)
 
 
 def by_principal_component(batch: Batch, ask: Ask, layer: str | None = None) -> Found:

@@ -19,7 +19,7 @@ from resight.explain.layers import find_layers, shown_layer
 from resight.explain.listening import undisturbed
 from resight.explain.methods import Method, find_method
 from resight.explain.subject import Subject, open_subject
-from resight.explain.work import Ask, AskEach, Batch, Found, items_per_pass
+from resight.explain.work import Ask, AskEach, Batch, Found, checked, item_name, items_per_pass, probabilities
 from resight.images.read import ImageLike, read_image
 from resight.train.inputs import one_or_many, pad_clips
 
@@ -51,7 +51,7 @@ class Explained(Generic[T]):
 
 def explain(
     image: Any, model: Any = "tf_efficientnet_lite0", method: str = "gradcam", target: str | int | None = None, *,
-    layer: str | None = None, weights: str = "package", device: str = "auto",
+    layer: str | None = None, weights: str = "package", device: str = "auto", fit: str | None = None,
 ) -> Heat:  # fmt: skip
     """What in an image speaks for a class.
 
@@ -61,13 +61,17 @@ def explain(
             "score:channels=64" (see `resight.explain.methods.OPTIONS`)
     target: the class's name or number; default: the most probable
     layer:  a module's name; default: the last with places that decide the score
+    fit:    of a network given by its name: "crop" shows it the middle of the image, "squash" all of it, the aspect
+            lost; default: the crop that belongs to its weights
     ->      the heat; of a fusion network, or a sequence, its `parts` are one for each branch and frame
 
-    Raises InputError for an unknown method, class or layer (with the closest match); ImageError if the image cannot be
-    read. The model's modes, gradients and random numbers are as before afterwards, also after an error.
+    The heat's probability is the softmax's share; of a network with a single output it is that output's sigmoid.
+    Raises InputError for an unknown method, class or layer (with the closest match), or a name that several classes
+    have; ImageError if the image cannot be read; WorkError if its scores are no numbers. The model's modes, gradients
+    and random numbers are as before afterwards, also after an error.
     """
     wanted: Wanted = "top:1" if target is None else target
-    for found in explain_each([image], model, method, wanted, layer=layer, weights=weights, device=device):
+    for found in explain_each([image], model, method, wanted, layer=layer, weights=weights, device=device, fit=fit):
         if isinstance(found, ImageError):
             raise found
         return found.heats[0]
@@ -77,7 +81,7 @@ def explain(
 def explain_each(
     images: Iterable[T] | ImageLike, model: Any = "tf_efficientnet_lite0", method: str = "gradcam",
     classes: Wanted = "top:1", *, targets: Iterable[Wanted] | None = None, layer: str | None = None,
-    weights: str = "package", device: str = "auto", batch: int | None = None,
+    weights: str = "package", device: str = "auto", fit: str | None = None, batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Explained[T] | ImageError]:  # fmt: skip
     """What in each image speaks for its classes: one result per image, in order, some images at a time.
@@ -96,7 +100,7 @@ def explain_each(
     if batch is not None and batch < 1:
         raise InputError(f"batch must be at least 1, got {batch}")
     with torch.inference_mode(False):  # weights made within it could have no gradients behind them
-        subject = open_subject(model, weights=weights, device=device)
+        subject = open_subject(model, weights=weights, device=device, fit=fit)
     if layer is not None:
         find_layers(subject, layer)  # a misspelt one is an error before the first image is read
     return _stream(_asked(one_or_many(images), classes, targets, subject), subject, run, name, layer, batch, progress)
@@ -142,14 +146,15 @@ def _stream(
         for start in range(0, len(prepared), step):
             fitted, images, asks = zip(*prepared[start : start + step], strict=True)
             batch = make_batch(subject, list(fitted))
-            ask = asks[0] if len(set(asks)) == 1 else AskEach(asks)
+            ask = asks[0] if len(asks) == 1 else AskEach(asks)
             with undisturbed(subject.module):
                 made = run(batch, ask, layer)
             found += [*_explained(batch, made, method, list(images))]
         return found
 
     done = failed = 0
-    for result in work_stream(items, ready, finish, chunk=size or 4, together=False):
+    named = ((item, checked(ask, item_name(item, number))) for number, (item, ask) in enumerate(items, 1))
+    for result in work_stream(named, ready, finish, chunk=size or 4, together=False):
         done, failed = done + 1, failed + (result.error is not None)
         if progress is not None:
             progress(done, failed)
@@ -180,7 +185,7 @@ def make_batch(subject: Subject, fitted: list[Tensor]) -> Batch:
 def _explained(
     batch: Batch, found: Found, method: str, images: list[NDArray[np.uint8]]
 ) -> Iterator[Explained[None]]:  # fmt: skip
-    probabilities = found.logits.float().softmax(1).cpu().numpy()
+    shares = probabilities(found.logits.float()).cpu().numpy()
     starts = np.concatenate([[0], np.cumsum(batch.counts)])
     for place, image in enumerate(images):
         rows = range(int(starts[place]), int(starts[place + 1]))
@@ -188,7 +193,7 @@ def _explained(
         for order, target in enumerate(found.targets[place]):
             parts = _parts(batch.subject, found, order, rows, method, image, target, place)
             heats.append(add_heats(tuple(parts)))
-        yield Explained(None, tuple(heats), probabilities[place], batch.subject.classes, image)
+        yield Explained(None, tuple(heats), shares[place], batch.subject.classes, image)
 
 
 def _parts(
@@ -197,9 +202,7 @@ def _parts(
 ) -> Iterator[Heat]:  # fmt: skip
     """One heat for each branch and frame."""
     high, wide = image.shape[-3:-1]
-    square = (0.0, 0.0, float(subject.size), float(subject.size))
-    box = np.array(square) if subject.frames else subject.frame((high, wide)).to_original(square)
-    probability = float(found.logits[place].float().softmax(0)[target])
+    probability = float(probabilities(found.logits[place].float())[target])
     for branch, maps in found.maps[order].by_branch.items():
         layer = found.layers[branch]
         for number, row in enumerate(rows):
@@ -207,6 +210,6 @@ def _parts(
             yield Heat(
                 maps[row].detach().float().cpu().numpy(), float(found.logits[place, target]), probability, target,
                 subject.classes[target], method, shown_layer(subject, branch, layer), (high, wide),
-                (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                subject.covered((high, wide)),
                 " ".join(one for one in (branch, name) if one),
             )  # fmt: skip

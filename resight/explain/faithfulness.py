@@ -15,7 +15,7 @@ from resight.explain.heat import place_map
 from resight.explain.listening import undisturbed
 from resight.explain.removal import NOISE, Pixels, black, exchange, filled, impute, removal_ranks
 from resight.explain.subject import Subject
-from resight.explain.work import Batch, items_per_pass
+from resight.explain.work import Batch, items_per_pass, probabilities
 
 Scorer = Callable[[Sequence[Pixels]], NDArray[np.float64]]
 """Images (S, S, 3) -> (n,) a probability of each."""
@@ -72,7 +72,7 @@ def class_scorer(subject: Subject, target: int, batch: int | None = None) -> Sco
             for start in range(0, len(images), step):
                 part = torch.from_numpy(np.stack(images[start : start + step])).permute(0, 3, 1, 2).contiguous()
                 logits = Batch(subject, part.to(subject.device)).logits()
-                found.append(logits.cpu().double().softmax(1)[:, target])
+                found.append(probabilities(logits.cpu().double())[:, target])
         return torch.cat(found).numpy() if found else np.empty(0)
 
     return score

@@ -15,7 +15,8 @@ from resight.errors import InputError
 class Heat:
     """What the places of an image did for a score.
 
-    map          (h, w) float32, in units of the score, signed: above 0 is for the class, below against it
+    map          (h, w) float32, in units of the score, signed: above 0 is for the class, below against it;
+                 read-only
     score        the class's logit, or what else was explained
     probability  its softmax share; nan where there is none
     target       the class's number; label  its name
@@ -41,6 +42,10 @@ class Heat:
     def __post_init__(self) -> None:
         if self.map.ndim != 2 or not self.map.size:
             raise InputError(f"a heat map is (h, w), got shape {self.map.shape}")
+        if self.map.flags.writeable:
+            own = self.map.copy()  # the caller's array stays the caller's to write to
+            own.setflags(write=False)
+            object.__setattr__(self, "map", own)
 
     def __repr__(self) -> str:
         high, wide = self.map.shape

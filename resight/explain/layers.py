@@ -27,6 +27,7 @@ def find_layers(subject: Subject, layer: str | None = None) -> dict[str, str]:
 
     Raises InputError for a name that a network does not have, with the closest match.
     """
+    _refuse_scripts(subject)
     if layer is None:
         if "layers" not in subject.known:
             subject.known["layers"] = _last_layers(subject)
@@ -40,6 +41,14 @@ def find_layers(subject: Subject, layer: str | None = None) -> dict[str, str]:
             raise unknown(f"layer of {subject.name}", layer, own)
         chosen[branch] = root + layer
     return chosen
+
+
+def _refuse_scripts(subject: Subject) -> None:
+    if any(isinstance(one, torch.jit.ScriptModule) for one in subject.module.modules()):
+        raise InputError(
+            f"{subject.name} is a TorchScript module, whose layers cannot be listened to: give the module that it was "
+            "made from, or use lime, which looks at no layer"
+        )
 
 
 def shown_layer(subject: Subject, branch: str, name: str) -> str:
@@ -73,9 +82,18 @@ def _last_layers(subject: Subject) -> dict[str, str]:
             score = subject.forward(*given).sum()
             name = _deciding(subject, branch, outputs, score)
         if name is None:
-            raise InputError(f"{subject.name} has no layer with places that decide its scores: nothing to map")
+            raise InputError(_undecided(subject, branch, outputs))
         found[branch] = name
     return found
+
+
+def _undecided(subject: Subject, branch: str, outputs: Mapping[str, Tensor]) -> str:
+    if any(layout_of(one, subject.prefix_tokens(branch)) is not None for one in outputs.values()):
+        return (
+            f"no place in any layer of {subject.name} changes its scores, all gradients are zero: are the weights of "
+            "its head zero, as before training?"
+        )
+    return f"{subject.name} has no layer with places that decide its scores: nothing to map"
 
 
 def _deciding(subject: Subject, branch: str, outputs: Mapping[str, Tensor], score: Tensor) -> str | None:

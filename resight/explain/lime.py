@@ -25,7 +25,7 @@ from resight.explain.stability import split_half
 from resight.explain.subject import Subject, open_subject
 from resight.explain.superpixels import MOST, SUPERPIXELS, Labels, fit_labels, superpixels
 from resight.explain.surrogate import Floats, fit_surrogate
-from resight.explain.work import Ask, Batch, Found, Maps, asks_of
+from resight.explain.work import Ask, Batch, Found, Maps, asks_of, checked, item_name, probabilities
 from resight.images.read import read_image
 
 Progress = Callable[[int, int], None]
@@ -122,14 +122,13 @@ def lime(
     }  # fmt: skip
     settings = _settings({name: value for name, value in given.items() if value is not None})
     subject = open_subject(model, weights=weights, device=device)
-    ask = ask_classes(classes, subject.classes, f"class of {subject.name}")
+    ask = checked(ask_classes(classes, subject.classes, f"class of {subject.name}"), item_name(image))
     _refuse_sequences(subject)
     picture = read_image(image)
     size, frame = (picture.shape[0], picture.shape[1]), subject.frame((picture.shape[0], picture.shape[1]))
     labels = None if isinstance(segments, str) else fit_labels(segments, size, frame, subject.size)
-    x1, y1, x2, y2 = (float(v) for v in frame.to_original((0.0, 0.0, float(subject.size), float(subject.size))))
     with undisturbed(subject.module):
-        return _lime(subject, subject.fit(picture), ask, settings, size, (x1, y1, x2, y2), labels, progress)
+        return _lime(subject, subject.fit(picture), ask, settings, size, subject.covered(size), labels, progress)
 
 
 def by_superpixels(batch: Batch, ask: Ask, layer: str | None = None, **options: Value) -> Found:
@@ -251,7 +250,7 @@ def score_masks(
     for part in _passes(subject, square, hidden_square(square, labels, hide), labels, masks):
         if logits is None:
             logits, targets = part[0].float(), tuple(int(number) for number in ask(part[0]))
-        scores.append(part.double().softmax(1)[:, list(targets)])
+        scores.append(probabilities(part.double())[:, list(targets)])
         done += len(part)
         if progress is not None:
             progress(done, len(masks))

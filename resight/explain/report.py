@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from resight.explain.subject import Subject
 
 MOST = 16  # methods of a report
+WHOLE = ("drop", "increase")  # measures for which the uniform map is the image itself
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over images and its 95 % interval by drawing them anew; nan if there are none. count: of images."""
+    """A mean over images and its 95 % interval by drawing them anew. count: of images.
+
+    Without images both are nan; one image alone has no interval, it is nan.
+    """
 
     value: float
     interval: tuple[float, float]
@@ -82,11 +86,15 @@ class Report:
     def gain(self, method: str, other: str, measure: str) -> Mean:
         """By how much a method is better than another, image by image: above 0 is better, whatever the measure.
 
+        Without images (count 0) for drop and increase beside "uniform", which shows the image itself: a map that shows
+        less of it is no worse for that.
         Raises InputError for "head" and "weights", which baselines do not have and of which less need not be better.
         """
         sign = MEASURES[measure].better if measure in MEASURES else 1
         if not sign:
             raise InputError(f"{measure} is a check that a map passes near 0, methods are not better by it")
+        if other == "uniform" and measure in WHOLE:
+            return _mean(np.empty(0))
         return _mean(sign * (self.each(method, measure) - self.each(other, measure)))
 
     def text(self) -> str:
@@ -122,7 +130,8 @@ def _mean(values: NDArray[np.float64]) -> Mean:
     known = values[np.isfinite(values)]
     if not known.size:
         return Mean(float("nan"), (float("nan"), float("nan")), 0)
-    return Mean(float(known.mean()), bootstrap_interval(known), known.size)
+    interval = bootstrap_interval(known) if known.size > 1 else (float("nan"), float("nan"))
+    return Mean(float(known.mean()), interval, known.size)
 
 
 def explain_report(
@@ -173,6 +182,8 @@ def explain_report(
             done[place] = judge.judge(item, target, box)
         except ImageError as error:
             skipped.append(str(error))
+        except WorkError as error:
+            raise WorkError(f"{_name(item, place)}: {error}") from error
         if progress is not None:
             progress(len(done), len(skipped))
     if not done:

@@ -28,9 +28,10 @@ def report_text(report: Report) -> str:
     wide = max(8, *map(len, report.rows))
     lines += _table(report, wide)
     compared = [name for name in report.measures if MEASURES[name].better]
-    if report.baselines and compared:
+    gains = list(_gains(report, compared))
+    if gains:
         lines += ["", "better than a baseline by, image by image (hardly chance where the whole interval is above 0)"]
-        lines += _gains(report, compared, wide)
+        lines += gains
     lines.append("")
     lines += [f"{name}: {MEASURES[name].about}; {ARROWS[MEASURES[name].better]}" for name in report.measures]
     return "\n".join([*lines, ""])
@@ -42,21 +43,27 @@ def _table(report: Report, wide: int) -> Iterable[str]:
         yield (f"{row:<{wide}}" + "".join(f"  {_cell(report.mean(row, name))}" for name in report.measures)).rstrip()
 
 
-def _gains(report: Report, measures: list[str], wide: int) -> Iterable[str]:
+def _gains(report: Report, measures: list[str]) -> Iterable[str]:
+    """A head and a line for each method and baseline; no line where no measure compares the two, then no head."""
     pairs = [(method, other) for method in report.methods for other in report.baselines]
-    broad = max(len(f"{method} - {other}") for method, other in pairs)
-    yield (f"{'':<{broad}}" + "".join(f"  {name:^23}" for name in measures)).rstrip()
-    for method, other in pairs:
-        cells = "".join(f"  {_cell(report.gain(method, other, name), '+'):<23}" for name in measures)
-        yield f"{f'{method} - {other}':<{broad}}{cells}".rstrip()
+    gains = {f"{one} - {other}": [report.gain(one, other, name) for name in measures] for one, other in pairs}
+    gains = {name: means for name, means in gains.items() if any(mean.count for mean in means)}
+    broad = max(map(len, gains), default=0)
+    if gains:
+        yield (f"{'':<{broad}}" + "".join(f"  {name:^23}" for name in measures)).rstrip()
+    for name, means in gains.items():
+        cells = "".join(f"  {_cell(mean, '+'):<23}" for mean in means)
+        yield f"{name:<{broad}}{cells}".rstrip()
 
 
 def _cell(mean: Mean, sign: str = "") -> str:
-    """A mean and its interval in 21 columns, 23 with signs."""
+    """A mean and its interval in 21 columns, 23 with signs; of one image there is no interval."""
     wide = 23 if sign else 21
     if not mean.count:
         return f"{'-':^{wide}}"
     low, high = mean.interval
+    if mean.count == 1:
+        return f"{f'{mean.value:{sign}.3f} (-)':<{wide}}"
     return f"{f'{mean.value:{sign}.3f} ({low:{sign}.3f}, {high:{sign}.3f})':<{wide}}"
 
 

@@ -156,7 +156,8 @@ def _seen(encoder: Encoder, ready: _Fitted, looks: list[Look], whitening: Whiten
     )
     if whitening is not None:
         terms = whiten_places(terms, whitening)
-    x1, y1, x2, y2 = (frame.to_original(covered) + np.tile(ready.area[:2], 2)).tolist()
+    # Rounding may leave 399.99999999999994 of 400.
+    x1, y1, x2, y2 = np.round(frame.to_original(covered) + np.tile(ready.area[:2], 2), 9).tolist()
     return Seen(terms, ready.size, (x1, y1, x2, y2), encoder.config.scales)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,20 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resight.errors import InputError
+from resight.errors import InputError, unknown
 from resight.explain.listening import undisturbed
 from resight.images.frame import Frame, fit_frame
 from resight.images.read import read_image
-from resight.images.resize import fit
+from resight.images.resize import fit as fit_square
 from resight.models.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from resight.models.backbone import Backbone
     from resight.train.runs import Run
 
+SQUARES = ("squash", "crop")  # of FITS those that give a square
 Linear = tuple[dict[str, tuple[Tensor, Tensor]], Tensor]
 
 
@@ -39,7 +42,7 @@ class Subject:
     frame    (H, W) of an image -> where the square lies in it
     roots    {branch: what the names of its modules begin with}, {"": ""} for a network without branches
     linear   pixels -> ({branch: (maps (B, K, h, w), weight (C, K))}, bias (C,)), where logits are a linear layer on the
-             mean of maps; raises InputError where they are not. None: they never are
+             mean of maps; raises InputError where they are not. None: it is found out (see `linear_head`)
     frames   whether it takes sequences
     zero     the colour, 0 to 255, that its preprocessing makes 0; black where that is not known
     """
@@ -64,33 +67,54 @@ class Subject:
         first = next(self.module.parameters(), None)
         return torch.device("cpu") if first is None else first.device
 
+    def covered(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """x1, y1, x2, y2 of the part of an image of (H, W) = size that it sees, in its pixels.
+
+        Of a sequence, whose frames are explained as the network saw them, the whole square.
+        """
+        square = (0.0, 0.0, float(self.size), float(self.size))
+        if self.frames:
+            return square
+        # Rounding may leave 399.99999999999994 of 400, or go beyond the image.
+        box = np.round(self.frame(size).to_original(square), 9).clip(0, np.tile(size[::-1], 2))
+        x1, y1, x2, y2 = box.tolist()
+        return x1, y1, x2, y2
+
     def prefix_tokens(self, branch: str) -> int:
         """Tokens that a transformer has before those of its grid."""
         root = self.module.get_submodule(self.roots[branch].rstrip("."))
         return int(getattr(root, "num_prefix_tokens", 0))
 
 
-def open_subject(model: Any, *, weights: str = "package", device: str = "auto") -> Subject:
+def open_subject(
+    model: Any, *, weights: str = "package", device: str = "auto", fit: str | None = None
+) -> Subject:  # fmt: skip
     """What is to be explained, from a run or its folder, the name of a timm network, a Backbone or a Subject.
 
     weights: of a network given by its name
+    fit:     how it is shown images, squash or crop; of a network given by its name, or a Backbone, the others have
+             their own; default: the crop that belongs to its weights
 
     Raises InputError if it is none of these, or has no classes.
     """
-    from resight.models.backbone import Backbone
-    from resight.train.run_files import RECORD
+    from resight.models.backbone import Backbone, is_network
     from resight.train.runs import Run
 
+    if isinstance(model, Backbone):
+        return backbone_subject(model, fit)
+    named = isinstance(model, (str, os.PathLike)) and not Path(model).is_dir()
+    if fit is not None:
+        _check_fit(fit, named)
     if isinstance(model, Subject):
         return model
-    if isinstance(model, Backbone):
-        return backbone_subject(model)
     if isinstance(model, Run):
         return run_subject(model)
+    if named:
+        if not is_network(str(model)):
+            raise _no_such(model)
+        return backbone_subject(Backbone(str(model), weights=weights, device=device, fold=False), fit)
     if isinstance(model, (str, os.PathLike)):
-        if (Path(model) / RECORD).is_file() or Path(model).is_dir():
-            return run_subject(Run.open(model, device))
-        return backbone_subject(Backbone(str(model), weights=weights, device=device, fold=False))
+        return run_subject(Run.open(model, device))
     raise InputError(
         f"expected a run, its folder, the name of a timm network, a Backbone or a Subject, got {type(model).__name__}: "
         "module_subject(module, ...) makes one of any torch module"
@@ -103,18 +127,24 @@ def module_subject(
 ) -> Subject:  # fmt: skip
     """Any torch classifier.
 
-    module:  (B, 3, S, S) as `prepare` makes it -> (B, C) logits
+    module:  (B, 3, S, S) as `prepare` makes it -> (B, C) logits; of one logit, C = 1, the sigmoid is the probability
     prepare: (B, 3, S, S) uint8 -> what the module takes, or the Preprocessing of its weights
     classes: names; default: their numbers
     mode:    how images become squares: squash or crop
+
+    One black image is passed to count the outputs, the module's modes stay. Raises InputError if they are not (B, C)
+    logits, or the names are of another number.
     """
+    if mode not in SQUARES:
+        raise unknown("fit", mode, SQUARES)
     crop = prepare.crop if isinstance(prepare, Preprocessing) else 0.875
     how = prepare.interpolation if isinstance(prepare, Preprocessing) else "bicubic"
     ready = prepare.normalise if isinstance(prepare, Preprocessing) else prepare
-    if not classes:
-        trial = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=_device(module))
-        with undisturbed(module), torch.no_grad():
-            classes = [str(number) for number in range(module(ready(trial)).shape[1])]
+    count = _count_outputs(module, ready, size, name)
+    if classes and len(classes) != count:
+        raise InputError(f"{_counted(len(classes), 'name')} for {_counted(count, 'output')} of {name}: give one name "
+                         "for each output, or none")  # fmt: skip
+    classes = classes or [str(number) for number in range(count)]
 
     def forward(pixels: Tensor) -> Tensor:
         found: Tensor = module(ready(pixels.to(_device(module))))
@@ -127,8 +157,16 @@ def module_subject(
     )  # fmt: skip
 
 
-def backbone_subject(backbone: Backbone) -> Subject:
-    """A network with the classes of its own weights, of ImageNet for most. Raises InputError if it has none."""
+def backbone_subject(backbone: Backbone, fit: str | None = None) -> Subject:
+    """A network with the classes of its own weights, of ImageNet for most.
+
+    fit: how images become squares, squash or crop; default: the crop that belongs to its weights
+
+    Raises InputError if it has no classes, or for another fit.
+    """
+    mode = "crop" if fit is None else fit
+    if mode not in SQUARES:
+        raise unknown("fit", mode, SQUARES)
     model: Any = backbone.model
     count = int(getattr(model, "num_classes", 0))
     if count < 1:
@@ -147,8 +185,8 @@ def backbone_subject(backbone: Backbone) -> Subject:
 
     return Subject(
         backbone.name, model, class_names(count), own.size, forward,
-        partial(_fitted, size=own.size, mode="crop", how=own.interpolation, crop=own.crop),
-        partial(fit_frame, size=own.size, mode="crop", crop=own.crop), linear=linear,
+        partial(_fitted, size=own.size, mode=mode, how=own.interpolation, crop=own.crop),
+        partial(fit_frame, size=own.size, mode=mode, crop=own.crop), linear=linear,
         zero=_zero(own),
     )  # fmt: skip
 
@@ -182,6 +220,43 @@ def run_subject(run: Run) -> Subject:
     )  # fmt: skip
 
 
+def _count_outputs(module: nn.Module, ready: Callable[[Tensor], Tensor], size: int, name: str) -> int:
+    """C of the (B, C) logits."""
+    trial = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=_device(module))
+    with undisturbed(module), torch.no_grad():
+        given = ready(trial)
+        try:
+            found = module(given)
+        except RuntimeError as error:
+            first = str(error).splitlines()[0]
+            raise InputError(f"{name} failed on a black image of {tuple(given.shape)}: {first}") from error
+    if not isinstance(found, Tensor) or found.ndim != 2 or not found.shape[1]:
+        got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise InputError(f"expected {name} to give (B, C) logits, got {got} for one image: pass a module that does")
+    return found.shape[1]
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def _check_fit(fit: str, named: bool) -> None:
+    """Raises InputError for a name that is no fit, and for any fit of what is not a network given by its name."""
+    if fit not in SQUARES:
+        raise unknown("fit", fit, SQUARES)
+    if not named:
+        raise InputError("fit is chosen for networks given by name; a run or Subject has its own: leave it out")
+
+
+def _no_such(model: str | os.PathLike[str]) -> InputError:
+    """The error for what is neither a folder nor a network's name."""
+    import timm
+
+    close = difflib.get_close_matches(str(model), timm.list_models(), n=3, cutoff=0.5)
+    guess = f", did you mean {' or '.join(map(repr, close))}?" if close else ": timm.list_models() lists them"
+    return InputError(f"there is no run folder {str(model)!r}, and no timm network of this name{guess}")
+
+
 def class_names(count: int) -> tuple[str, ...]:
     """Names of a network's own classes: ImageNet's if they are 1,000, else their numbers."""
     if count != 1000:
@@ -197,7 +272,7 @@ def class_names(count: int) -> tuple[str, ...]:
 
 
 def _fitted(item: Any, *, size: int, mode: str, how: str, crop: float) -> Tensor:
-    square = fit(read_image(item), size, mode, how, crop)
+    square = fit_square(read_image(item), size, mode, how, crop)
     return torch.from_numpy(square).permute(2, 0, 1).contiguous()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -115,6 +117,34 @@ def asks_of(ask: Ask, count: int) -> tuple[Ask, ...]:
     if len(asks) != count:
         raise InputError(f"there must be one target for each image, got {len(asks)} for {count}")
     return asks
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """(..., C) logits -> (..., C): their softmax, and the sigmoid of a single one, whose softmax would always be 1.
+
+    >>> probabilities(torch.zeros(1, 4)).tolist(), probabilities(torch.zeros(1, 1)).tolist()
+    ([[0.25, 0.25, 0.25, 0.25]], [[0.5]])
+    """
+    return logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)
+
+
+def checked(ask: Ask, name: str) -> Ask:
+    """As `ask`, but a WorkError where an image's scores are no numbers, by the image's name."""
+
+    def asked(logits: Tensor) -> Sequence[int]:
+        if bool(probabilities(logits).isnan().any()):
+            raise WorkError(f"{name}: the network's scores of it are no numbers (nan or infinite): look at its weights "
+                            "and at what prepares its pixels")  # fmt: skip
+        return ask(logits)
+
+    return asked
+
+
+def item_name(item: Any, number: int | None = None) -> str:
+    """How an image is called in messages: its path, or its number from 1."""
+    if isinstance(item, (str, os.PathLike)):
+        return os.fsdecode(item)
+    return "the image" if number is None else f"image {number}"
 
 
 def items_per_pass(subject: Subject, frames: int = 1) -> int:

@@ -82,17 +82,18 @@ def _own(box: Sequence[float] | None) -> Box | None:
 def alike_section(ranking: Ranking, pairs: Sequence[Pair | None]) -> Section | None:
     """Query and result beside each other with their heats, best first, and lines where points agree.
 
-    pairs: of the first results, as `explain_results` gives them. None if there is none.
+    pairs: of the first results, as `explain_results` gives them; without a picture, but said, where one is None. None
+           if there are no results.
     """
     full = peak([heat for pair in pairs if pair is not None for heat in pair.heats], signed=True)
     drawn: list[Picture] = []
     for row, pair in enumerate(pairs):
         if pair is not None:
-            note = f"{row + 1}  {Path(ranking.paths[row]).name}{_constants(pair)}"
-            image = pair_picture(pair, full=full)
-            drawn.append(Picture(image, caption=f"{pair.score:.3f}", note=note, href=ranking.paths[row]))
+            note = f"{row + 1}  {Path(ranking.paths[row]).name}"
+            image, score = pair_picture(pair, full=full), f"{pair.score:.3f}{_constants(pair)}"
+            drawn.append(Picture(image, caption=score, note=note, href=ranking.paths[row]))
             drawn += _lines(ranking, row, pair)
-    if not drawn:
+    if not pairs:
         return None
     return Section("Where they are alike", _words(ranking, pairs), pictures=tuple(drawn), ranked=False, wide=True)
 
@@ -116,8 +117,11 @@ def alike_pictures(ranking: Ranking, pairs: Sequence[Pair | None]) -> list[Pictu
         ]
         lines = _lines(ranking, row, pair)
         shown += [
-            Picture(heats[0], caption="query", note=f"to {row + 1}{_constant(pair.constants[0])}"),
-            Picture(heats[1], caption=f"{pair.score:.3f}", note=name + _constant(pair.constants[1])),
+            Picture(
+                heats[0], caption="query", note=": ".join(filter(None, (f"to {row + 1}", _constant(pair.constants[0]))))
+            ),
+            # The name of the result is under its third tile as well.
+            Picture(heats[1], caption=f"{pair.score:.3f}", note=_constant(pair.constants[1]) or name),
             *(lines or [plain]),
         ]
     return shown
@@ -136,28 +140,41 @@ def _lines(ranking: Ranking, row: int, pair: Pair) -> list[Picture]:
 
 
 def _constants(pair: Pair) -> str:
+    """Behind the score, and not in the note, which is cut in the middle when it is long."""
     if pair.constants == (0.0, 0.0):
         return ""
-    return f", of it {pair.constants[0]:+.3f} and {pair.constants[1]:+.3f} in no place"
+    return f" (in no place: left {pair.constants[0]:+.3f}, right {pair.constants[1]:+.3f})"
 
 
 def _constant(value: float) -> str:
-    return f", {value:+.3f} in no place" if value else ""
+    return f"{value:+.3f} in no place" if value else ""
 
 
 def _words(ranking: Ranking, pairs: Sequence[Pair | None]) -> str:
     """What the maps are, and where they are not of the score that the results are ranked by."""
     found = [(row, pair) for row, pair in enumerate(pairs) if pair is not None]
-    text = (
-        "The query is on the left. Orange places raise the similarity, blue ones lower it, and on either image all "
-        "together are the similarity. The colours have one scale for all of these results."
-    )
-    if any(pair.constants != (0.0, 0.0) for _, pair in found):
-        text += " A part lies in no place: it comes from the mean that whitening takes away."
+    lost = [str(row + 1) for row, pair in enumerate(pairs) if pair is None]
+    text = _what(any(pair.constants != (0.0, 0.0) for _, pair in found)) if found else ""
     if any(abs(pair.heats[0].score - pair.heats[1].score) > 0.01 for _, pair in found):
         text += " The query was expanded: the right map is of the similarity to that, the left one of the two images'."
     if any(abs(pair.score - float(ranking.scores[row])) > 0.01 for row, pair in found):
         text += " It is not what these results are ordered by: steps after the search have other scores."
     if len(pairs) < len(ranking):
         text += f" These are the first {len(pairs)} of {len(ranking)} results."
-    return text
+    if lost:
+        whose = f"file of result {lost[0]}" if len(lost) == 1 else f"files of results {', '.join(lost)}"
+        text += f" The {whose} cannot be read (moved, removed or damaged), so there is no picture here."
+    return text.strip()
+
+
+def _what(whitened: bool) -> str:
+    sums = "all together are the similarity"
+    if whitened:
+        sums = (
+            "all together, and the part behind the score that lies in no place, are the similarity; that part comes "
+            "from the mean that whitening takes away"
+        )
+    return (
+        "The query is on the left. Orange places raise the similarity, blue ones lower it, and on either image "
+        f"{sums}. The colours have one scale for all of these results."
+    )

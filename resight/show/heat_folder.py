@@ -7,6 +7,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,54 +19,76 @@ from resight.errors import WorkError, advice
 from resight.show.files import write_atomic
 from resight.show.folders import check_free
 from resight.show.heat import HeatStyle, draw_heat, peak
+from resight.show.heat_journal import FORMAT, HeatJournal, begun, files_of
 from resight.show.text import visible
 
 if TYPE_CHECKING:
     from resight.explain.heat import Heat
 
 MANIFEST = "manifest.json"
-FORMAT = "resight-explain-1"
 LONGEST = 80  # bytes of an image's, a class's or a part's name within a file's name
 
 
 class HeatFolder:
-    """Writes explained images one by one into a new folder; what is written stays, whatever comes after.
+    """Writes explained images one by one into a folder; what is written stays, whatever comes after.
 
     Of one mode pictures lie in the folder itself, of several in a folder for each. Maps (.npy, float32, as the network
     made them) and manifest.json lie beside them. The manifest is written at the end, also after an error or an
-    interruption, and then says `"complete": false`.
+    interruption, and then says `"complete": false`; until then manifest.jsonl has a line for each image.
 
-    folder: must not exist yet, or be empty
-    about:  what the manifest says first: model, method ...
+    folder:   must not exist yet, or be empty, or with `settings` be one that was not finished
+    about:    what the manifest says first: model, method ...
+    settings: what decides the results, beside the style. With the same a folder that was not finished goes on: `done`
+              images, in the order in which they were added, are in it already. None: only a new folder
 
-    Raises InputError if something is there already, WorkError if the disk refuses.
+    Raises InputError if something else is there already, WorkError if the disk refuses.
     """
 
-    def __init__(self, folder: Path, style: HeatStyle | None = None, about: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, style: HeatStyle | None = None, about: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self.style = style or HeatStyle()
-        self.pictures = 0
         self._about = dict(about or {})
-        self._images: list[dict[str, Any]] = []
-        self._skipped: list[dict[str, str]] = []
-        self._taken: set[str] = set()
-        check_free(folder)
+        check_open(folder) if settings is not None else check_free(folder)
         self._subfolders = {mode: mode if len(self.style.modes) > 1 else "" for mode in self.style.modes}
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._journal = HeatJournal(folder, None if settings is None else {**settings, **asdict(self.style)})
+            (folder / MANIFEST).unlink(missing_ok=True)  # of an interruption; it would be out of date from now on
             for name in self._subfolders.values():
-                (folder / name).mkdir(parents=True, exist_ok=True)
+                (folder / name).mkdir(exist_ok=True)
         except OSError as error:
             raise WorkError(f"cannot write {visible(str(folder))}: {advice(error)}") from error
+        rows = self._journal.rows
+        self.done = len(rows)
+        self._images: list[dict[str, Any]] = [row["image"] for row in rows if "image" in row]
+        self._skipped: list[dict[str, str]] = [row["skipped"] for row in rows if "skipped" in row]
+        names = [name for row in rows for name in files_of(row)]
+        self.pictures = sum(name.endswith(".png") for name in names)
+        self._taken = {Path(name).stem.casefold() for name in names}
 
     def __enter__(self) -> HeatFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._images or self._skipped or kind is None:
-            text = json.dumps(self.manifest(complete=kind is None), indent=1)
-            write_atomic(self.folder / MANIFEST, text + "\n")
-        else:
-            self._remove_empty()
+        try:
+            if self._images or self._skipped or kind is None:
+                text = json.dumps(self.manifest(complete=kind is None), indent=1)
+                write_atomic(self.folder / MANIFEST, text + "\n")
+                if kind is None:
+                    self._journal.remove()
+            else:
+                self._journal.remove()
+                self._remove_empty()
+        finally:
+            self._journal.close()
+
+    @property
+    def skipped(self) -> int:
+        """How many images could not be read."""
+        return len(self._skipped)
 
     def manifest(self, complete: bool = True) -> dict[str, Any]:
         """What manifest.json says."""
@@ -77,15 +100,16 @@ class HeatFolder:
 
     def add(
         self, path: str | os.PathLike[str], heats: Sequence[Heat], image: NDArray[np.uint8],
-        top: Sequence[Mapping[str, Any]] = (), more: Sequence[Mapping[str, Any]] = (),
+        top: Sequence[Mapping[str, Any]] = (), more: Sequence[Mapping[str, Any]] = (), frames: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """Pictures and maps of one image.
 
-        path:  what it is called
-        heats: one for each class
-        image: (H, W, 3) uint8, or of a sequence its frames (T, S, S, 3)
-        top:   the most probable classes, for the manifest
-        more:  what else the manifest says of each heat
+        path:   what it is called
+        heats:  one for each class
+        image:  (H, W, 3) uint8, or of a sequence its frames (T, S, S, 3)
+        top:    the most probable classes, for the manifest
+        more:   what else the manifest says of each heat
+        frames: what the frames of a sequence are called, if that is known
         """
         stem = Path(path).stem if Path(path).suffix else Path(path).name
         pixels = self._reduced(image)
@@ -96,12 +120,18 @@ class HeatFolder:
             largest = whole if self.style.scale == "image" else peak((one for one, _ in parts), self.style.signed)
             words = [stem, class_name(heat) if heat.target >= 0 else Path(heat.label).stem]  # of a pair the other
             made = [self._write(file_name(*words, one.part), one, pixels, largest) for one, pixels in parts]
-            rows.append({**_row(heat, made), "largest": largest, **(more[place] if more else {})})
-        self._images.append({"path": str(path), "size": list(image.shape[-3:-1]), "top": list(top), "maps": rows})
+            if image.ndim == 4:
+                made = [{**one, **_frame(order % len(image), len(image), frames)} for order, one in enumerate(made)]
+            rows.append({**_row(heat, made), **(more[place] if more else {})})
+        found = {"path": str(path), "size": list(image.shape[-3:-1]), "top": list(top), "maps": rows}
+        self._journal.add({"image": found})
+        self._images.append(found)
 
     def skip(self, path: str | os.PathLike[str], reason: str) -> None:
         """An image that could not be read, for the manifest."""
-        self._skipped.append({"path": str(path), "reason": reason})
+        row = {"path": str(path), "reason": reason}
+        self._journal.add({"skipped": row})
+        self._skipped.append(row)
 
     def _write(self, name: str, heat: Heat, image: NDArray[np.uint8], largest: float) -> dict[str, Any]:
         """The map and pictures of one heat; what the manifest says of it."""
@@ -114,7 +144,9 @@ class HeatFolder:
             write_atomic(self.folder / place, _png(picture))
             pictures[mode] = place.as_posix()
             self.pictures += 1
-        return {**heat.about(), "map": f"{name}.npy", "pictures": pictures}
+        # What is drawn brightest compares maps of several grids; in units of this one's cells it is so many times less.
+        values = {"maximum": float(heat.map.max()), "brightest": largest / heat.map.size}
+        return {**_about(heat), **values, "map": f"{name}.npy", "pictures": pictures}
 
     def _reduced(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         from resight.images.resize import fit
@@ -141,6 +173,15 @@ class HeatFolder:
         for place in (*(self.folder / name for name in self._subfolders.values() if name), self.folder):
             if place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
+
+
+def check_open(folder: Path) -> None:
+    """Nothing if explanations can be written here: the folder is free, or was begun and not finished.
+
+    Raises InputError otherwise.
+    """
+    if not begun(folder):
+        check_free(folder)
 
 
 def class_name(heat: Heat) -> str:
@@ -177,8 +218,22 @@ def _drawn(heat: Heat, image: NDArray[np.uint8]) -> Iterator[tuple[Heat, NDArray
 def _row(heat: Heat, made: list[dict[str, Any]]) -> dict[str, Any]:
     if not heat.parts:
         return made[0]
-    own = made[0] if len(made) > len(heat.parts) else heat.about()
+    own = made[0] if len(made) > len(heat.parts) else _about(heat)
     return {**own, "parts": made[-len(heat.parts) :]}
+
+
+def _about(heat: Heat) -> dict[str, Any]:
+    """What the heat says of itself; the sum of a map by LIME is of pixels that share a superpixel, and says nothing."""
+    about = heat.about()
+    if heat.method.partition(":")[0] == "lime":
+        about.pop("total", None)
+    return about
+
+
+def _frame(place: int, count: int, names: Sequence[str]) -> dict[str, Any]:
+    """Which frame of those that were taken, from 1."""
+    named = {"file": names[place]} if len(names) == count else {}
+    return {"frame": place + 1, "frames": count, **named}
 
 
 def _npy(values: NDArray[Any]) -> bytes:

@@ -133,7 +133,7 @@ def _chosen(run: Run, examples: Examples, part: str, before: Mapping[Path, str])
     held = ", ".join(f"{counts[name]:,} {name}" for name in (*PARTS, "no part") if counts[name])
     raise InputError(
         f"{examples.source}: no {part} {run.unit}{' held back by the run' if own else ''} ({held}): give other data, "
-        f"or another --part, one of {', '.join(name for name in PARTS if counts[name])}, all"
+        f"or another --part, one of {', '.join([*(name for name in PARTS if counts[name]), 'all'])}"
     )
 
 

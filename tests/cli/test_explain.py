@@ -16,6 +16,8 @@ from PIL import Image
 from resight.cli import run as resight
 from resight.cli.explain import _split
 from resight.explain.explaining import explain_each
+from resight.explain.pairs import matching_points
+from resight.show.matches import matches_picture
 from resight.train.runs import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,7 +36,8 @@ def call(made, tmp_path, capsys):
     """Explain with the run into tmp_path/out: (exit code, standard output, standard error)."""
 
     def run_it(*words, model=made[0]):
-        code = resight(["explain", *map(str, words), "--model", model, "--out", str(tmp_path / "out")])
+        named = ["--model", model] if model else []
+        code = resight(["explain", *map(str, words), *named, "--out", str(tmp_path / "out")])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -142,6 +145,21 @@ def test_exit_codes(made, call, tmp_path):
         (["GOOD", "--pair", "--report"], "ask one at a time"),
         (["GOOD", "--in", "x.resight"], "--in is for --pair"),
         (["GOOD", "--report", "--class", "top:2"], "--report explains one class"),
+        (["GOOD", "GOOD", "--pair", "--method", "cam"], "--method has no effect beside --pair"),
+        (["GOOD", "GOOD", "--pair", "--class", "red", "--layer", "l"], "--class, --layer have no effect beside --pair"),
+        (["GOOD", "--report", "--modes", "gray"], "--modes has no effect beside --report"),
+        (["GOOD", "--report", "--scale", "class", "--signed"], "--scale, --signed have no effect beside --report"),
+        (["GOOD", "--report", "--colors", "jet"], "--colors has no effect beside --report"),
+        (["GOOD", "--report", "--longest", "0"], "--longest has no effect beside --report"),
+        (["GOOD", "--weights", "hub"], "--weights has no effect beside --model RUN"),
+        (["GOOD", "--descriptor", "gem"], "--descriptor is for --pair"),
+        (["GOOD", "GOOD", "--pair", "--in", "x.resight"], "--model has no effect beside --in"),
+        (["GOOD", "--class", "top:3", "--class", "red"], "--class top:3 is asked for alone, got top:3, red"),
+        (["GOOD", "--class", "red", "--class", "top:3"], "--class top:3 is asked for alone, got red, top:3"),
+        (["GOOD", "--class", "-1"], "--class -1: the 3 classes are numbered from 0 to 2"),
+        (["GOOD", "--class", "top:4"], "--class top:4: behind top: comes how many classes, from 1 to the 3 that there"),
+        (["GOOD", "--class", "top:0"], "--class top:0: behind top:"),
+        (["GOOD", "--class", "top:some"], "--class top:some: behind top:"),
     ],
 )
 def test_doors(made, call, tmp_path, words, message):
@@ -149,7 +167,7 @@ def test_doors(made, call, tmp_path, words, message):
     places = {"GOOD": str(made[1] / "red" / "0.png"), "EMPTY": str(tmp_path / "EMPTY")}
     code, out, err = call(*(places.get(word, word) for word in words))
     assert code == 2
-    assert message in err
+    assert message.replace("RUN", made[0]) in err
     assert err.count("\n") == 1
     assert out == ""
     assert not (tmp_path / "out").exists()
@@ -203,12 +221,32 @@ def test_a_sequence_has_a_map_for_each_frame(tmp_path, capsys):
     ]  # fmt: skip
     capsys.readouterr()
     assert resight([*words, str(tmp_path / "data"), "-o", str(tmp_path / "all")]) == 0
-    assert capsys.readouterr().out.count(" -> 1_b   ") == 6
+    out = capsys.readouterr().out
+    assert out.count(" -> 1_b   ") == 6
+    assert "12 pictures of 6 sequences, maps" in out
     pictures = [name for name in files(tmp_path / "all") if name.endswith(".png")]
     assert len(pictures) == 12  # six sequences of three names, two frames each
     assert resight([*words, str(tmp_path / "data" / "a" / "clip0"), "--method", "lime", "-o", str(tmp_path / "x")]) == 2
     assert "sequences" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_the_manifest_says_which_frames_were_taken(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for label in ("a", "b"):
+        for clip in range(3):
+            place = tmp_path / "data" / label / f"clip{clip}"
+            place.mkdir(parents=True)
+            for frame in range(5):
+                Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(place / f"f{frame}.png")
+    make_run(tmp_path / "run", tmp_path / "data", sequences=True, frames=2, size=32)
+    words = ["explain", str(tmp_path / "data" / "a" / "clip0"), "--model", str(tmp_path / "run"), "--out"]
+    assert resight([*words, str(tmp_path / "out")]) == 0
+    assert "2 pictures of 1 sequence, maps" in capsys.readouterr().out
+    (row,) = manifest(tmp_path / "out")["images"][0]["maps"]
+    assert [(part["part"], part["frame"], part["frames"], part["file"]) for part in row["parts"]] == [
+        ("frame 1", 1, 2, "f1.png"), ("frame 2", 2, 2, "f3.png"),
+    ]  # fmt: skip
 
 
 PAIR = ["--pair", "--descriptor", "spoc", "--weights", "random"]
@@ -228,6 +266,28 @@ def test_a_pair(made, call, tmp_path):
         assert float(np.load(tmp_path / "out" / row["map"]).sum()) == pytest.approx(row["total"], abs=1e-5)
 
 
+def test_a_pair_with_points_that_agree_has_lines(call, tmp_path):
+    random = np.random.default_rng(0)
+    whole = Image.fromarray(random.integers(0, 255, (60, 80, 3), np.uint8)).resize((480, 360), Image.Resampling.BICUBIC)
+    whole.save(tmp_path / "a.png")
+    whole.crop((40, 30, 440, 330)).save(tmp_path / "b.png")
+    code, out, _ = call(tmp_path / "a.png", tmp_path / "b.png", *PAIR, model="test_resnet")
+    assert code == 0
+    said = manifest(tmp_path / "out")
+    assert said["lines"] == "matches.png"
+    assert said["matches"] >= 8
+    assert f"  {said['matches']:,} points of both agree on one homography: matches.png\n" in out
+    assert "a map of each, pair.png, matches.png, maps (.npy)" in out
+    points = matching_points(tmp_path / "a.png", tmp_path / "b.png")
+    expected = matches_picture(tmp_path / "a.png", tmp_path / "b.png", points.query, points.result)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "matches.png")), np.asarray(expected))
+    shutil.rmtree(tmp_path / "out")
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "c.png")
+    _, out, _ = call(tmp_path / "a.png", tmp_path / "c.png", *PAIR, "--json", model="test_resnet")
+    assert "lines" not in json.loads(out)
+    assert not (tmp_path / "out" / "matches.png").exists()
+
+
 def test_a_pair_by_a_collection_is_scored_as_its_search(made, call, tmp_path, capsys):
     query, other = made[1] / "red" / "0.png", made[1] / "blue" / "1.png"
     place = str(tmp_path / "c.resight")
@@ -235,7 +295,7 @@ def test_a_pair_by_a_collection_is_scored_as_its_search(made, call, tmp_path, ca
     capsys.readouterr()
     assert resight(["search", str(query), "--in", place, "--json"]) == 0
     results = json.loads(capsys.readouterr().out)["queries"][0]["results"]
-    code, out, _ = call(query, other, "--pair", "--in", place)
+    code, out, _ = call(query, other, "--pair", "--in", place, model=None)
     assert code == 0
     assert "by gem of tf_efficientnet_lite0" in out
     assert out.count("that belongs to no place (the mean of the whitening)") == 2
@@ -253,6 +313,89 @@ def test_a_report(made, call, tmp_path):
     assert {"report.txt", "report.json", "table.csv"} <= set(files(tmp_path / "out"))
     assert json.loads((tmp_path / "out" / "report.json").read_text())["methods"] == ["gradcam", "cam"]
     assert (tmp_path / "out" / "report.txt").read_text().strip() in out
+
+
+def test_a_report_of_unreadable_images_fails(call, tmp_path):
+    (tmp_path / "bad.png").write_text("x")
+    code, _, err = call(tmp_path / "bad.png", "--report")
+    assert code == 1
+    assert "no image could be read" in err
+    assert not (tmp_path / "out").exists()
+
+
+class Interrupted:
+    """Stops the second image as Ctrl-C does."""
+
+    def __init__(self, monkeypatch):
+        from resight.show.heat_folder import HeatFolder
+
+        self.count, self.add = 0, HeatFolder.add
+        monkeypatch.setattr(HeatFolder, "add", lambda *given, **named: self(*given, **named))
+
+    def __call__(self, *given, **named):
+        self.count += 1
+        if self.count == 2:
+            raise KeyboardInterrupt
+        self.add(*given, **named)
+
+
+@pytest.fixture
+def begun(made, call, tmp_path, monkeypatch):
+    """Three images of a folder, with the results in it, interrupted in the second."""
+    (tmp_path / "photos").mkdir()
+    for number, colour in enumerate(("red", "green", "blue")):
+        shutil.copy(made[1] / colour / "0.png", tmp_path / "photos" / f"{number}.png")
+    with monkeypatch.context() as patched:
+        Interrupted(patched)
+        code, out, err = call(tmp_path / "photos", "--class", "red")
+    assert (code, out.count(" -> ")) == (130, 1)
+    assert "run the same command again to go on" in err
+    assert manifest(tmp_path / "out")["complete"] is False
+    return tmp_path / "photos"
+
+
+def test_the_same_command_goes_on(begun, call, tmp_path):
+    code, out, err = call(begun, "--class", "red")
+    assert code == 0
+    assert f"{tmp_path / 'out'}: goes on after 1 image of 3" in err
+    assert out.count(" -> ") == 2
+    assert "3 pictures of 3 images" in out
+    parts, names = manifest(tmp_path / "out"), files(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    assert call(begun, "--class", "red")[0] == 0
+    assert (manifest(tmp_path / "out"), files(tmp_path / "out")) == (parts, names)
+    code, _, err = call(begun, "--class", "red")
+    assert code == 2
+    assert "is not overwritten" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        (["--class", "blue"], "class"),
+        (["--class", "red", "--method", "cam"], "method"),
+        (["--class", "red", "--layer", "layer4"], "layer"),
+        (["--class", "red", "--signed"], "signed, colors"),
+        (["MORE", "--class", "red"], "images"),
+    ],
+)
+def test_another_command_does_not_go_on(begun, made, call, tmp_path, words, changed):
+    before = files(tmp_path / "out")
+    code, _, err = call(begun, *(made[1] / "red" / "1.png" if word == "MORE" else word for word in words))
+    assert code == 2
+    assert f"it was begun with other {changed};" in err
+    assert files(tmp_path / "out") == before
+
+
+def test_results_within_the_images_are_no_images(made, tmp_path, capsys, monkeypatch):
+    shutil.copytree(made[1] / "red", tmp_path / "photos")
+    words = ["explain", str(tmp_path / "photos"), "--model", made[0], "--out", str(tmp_path / "photos" / "why")]
+    with monkeypatch.context() as patched:
+        Interrupted(patched)
+        assert resight(words) == 130
+    assert resight(words) == 0
+    said = manifest(tmp_path / "photos" / "why")
+    assert [image["path"] for image in said["images"]] == [str(tmp_path / "photos" / f"{n}.png") for n in (0, 1)]
 
 
 @pytest.mark.slow

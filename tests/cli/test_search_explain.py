@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -51,7 +52,9 @@ def test_a_lost_file_is_left_out_and_the_rest_explained(indexed, photos, call, t
     page = tmp_path / "out.html"
     code, _, _ = call("search", photos / "b" / "7.png", "--in", indexed, "-k", 12, "--html", page, "--explain")
     assert code == 0
-    assert page.read_text().count("<img") == 1 + 11 + 11
+    text = page.read_text()
+    assert text.count("<img") == 1 + 11 + 11
+    assert re.search(r"The file of result \d+ cannot be read", text)
 
 
 def test_two_queries_have_two_sheets(indexed, photos, call, tmp_path):

@@ -5,15 +5,17 @@ import threading
 import numpy as np
 import pytest
 import torch
-from explain_samples import FrameScores, bent, frames_subject, pixels, subject, to_unit
+from explain_samples import FrameScores, bent, frames_subject, pixels, pooled_linear, subject, to_unit
 from made_runs import colour_images, make_run
 from PIL import Image
 from samples import picture
 from torch import nn
 from training_samples import clip_folders
 
-from resight.errors import ImageError, InputError
+from resight.errors import ImageError, InputError, WorkError
 from resight.explain.explaining import explain, explain_each
+from resight.explain.faithfulness import class_scorer
+from resight.explain.lime import lime
 from resight.explain.methods import METHODS, OPTIONS, find_method
 from resight.explain.subject import module_subject, open_subject
 
@@ -360,3 +362,47 @@ def test_sequences_of_the_samples_are_right():
     frames = torch.stack([pixels(3, 6)])
     expected = module.head(module.relu(module.conv(to_unit(frames[0, :2]))).mean((0, 2, 3)))
     assert torch.allclose(module(frames, torch.tensor([2]))[0], expected)
+
+
+@pytest.mark.parametrize("method", [*METHODS])
+def test_of_one_output_the_probability_is_its_sigmoid(method):
+    who = subject(pooled_linear(classes=1))
+    image = picture(0, 12, 12)
+    heat = explain(image, who, "lime:samples=40,count=4" if method == "lime" else method)
+    assert heat.probability == pytest.approx(1 / (1 + np.exp(-heat.score)), abs=1e-6) and 0 < heat.probability < 1
+    assert method not in ("cam", "gradcam", "hires", "lime") or np.abs(heat.map).max() > 0
+    assert class_scorer(who, 0)([image])[0] == pytest.approx(heat.probability, abs=1e-6)
+    assert lime(image, who, samples=40, count=4).heats[0].probability == pytest.approx(heat.probability, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", [*METHODS])
+def test_scores_that_are_no_numbers_are_an_error_with_the_images_name(method, tmp_path):
+    class Blind(nn.Module):
+        """No number where an image is dark."""
+
+        def __init__(self):
+            super().__init__()
+            self.net = pooled_linear()
+
+        def forward(self, x):
+            return self.net(torch.where(x.amax((1, 2, 3), keepdim=True) < 0, x * np.nan, x))
+
+    who, path = subject(Blind()), tmp_path / "dark.png"
+    Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(path)
+    with pytest.raises(WorkError, match=r"dark\.png: the network's scores of it are no numbers"):
+        list(explain_each([picture(0, 12, 12), path], who, method))
+    with pytest.raises(WorkError, match=r"^image 2: the network's scores"):
+        list(explain_each([picture(0, 12, 12), np.zeros((12, 12, 3), np.uint8)], who, method))
+    with pytest.raises(WorkError, match=r"^the image: the network's scores"):
+        lime(np.zeros((12, 12, 3), np.uint8), who)
+
+
+def test_the_fit_of_a_network_by_name():
+    image = picture(1, 60, 100)
+    given = {"weights": "random", "device": "cpu"}
+    whole = explain(image, "test_resnet", fit="squash", **given)
+    assert whole.box == (0, 0, 100, 60)
+    usual, crop = explain(image, "test_resnet", **given), explain(image, "test_resnet", fit="crop", **given)
+    assert usual.box == crop.box and np.array_equal(usual.map, crop.map) and usual.box[0] > 0
+    (found,) = explain_each([image], "test_resnet", fit="squash", **given)
+    assert np.array_equal(found.heats[0].map, whole.map)

@@ -1,6 +1,7 @@
 """Heat maps: where they lie, that sums stay, and what is said about them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,3 +87,14 @@ def test_adding_heats():
     assert whole.total == one.total + two.total
     assert whole.parts == (one, two) and whole.layer == "a, b" and whole.part == ""
     assert add_heats((one,)) is one
+
+
+def test_a_map_cannot_be_written_to_and_the_array_it_was_made_of_can():
+    values = np.ones((2, 2), np.float32)
+    one = Heat(values, 1.0, 0.5, 0, "cat", "gradcam", "", (4, 4), (0, 0, 4, 4))
+    with pytest.raises(ValueError, match="read-only"):
+        one.map[0, 0] = 5
+    values[0, 0] = 7
+    assert one.map.tolist() == [[1, 1], [1, 1]]
+    assert not add_heats((one, one)).map.flags.writeable
+    assert replace(one, label="dog").map is one.map

@@ -148,3 +148,18 @@ def test_a_network_without_places():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 4)).double()
     with pytest.raises(InputError, match="no layer with places that decide its scores"):
         find_layers(subject(flat))
+
+
+def test_a_head_of_zeros():
+    module = bent()
+    nn.init.zeros_(module[6].weight)
+    with pytest.raises(InputError, match=r"all gradients are zero: are the weights of its head zero, as before train"):
+        find_layers(subject(module))
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+def test_torchscript():
+    who = subject(torch.jit.trace(bent(), pixels(1).double()))
+    for layer in (None, "1"):
+        with pytest.raises(InputError, match="net is a TorchScript module, whose layers cannot be listened to"):
+            find_layers(who, layer)

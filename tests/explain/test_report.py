@@ -79,6 +79,29 @@ def test_means_and_intervals(report):
     assert report.mean("gradcam", "pointing").count == 2  # one image has no boxes
 
 
+def test_one_image_has_no_interval(tmp_path, subject):
+    alone = explain_report(IMAGES[:1], subject, steps=2, measures=["deletion", "drop"])
+    mean = alone.mean("gradcam", "deletion")
+    assert mean.count == 1 and np.isfinite(mean.value) and np.isnan(mean.interval).all()
+    line = next(line for line in alone.text().splitlines() if line.startswith("gradcam "))
+    assert f"{mean.value:.3f} (-)" in line
+    alone.save(tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert content["means"]["gradcam"]["deletion"]["interval"] == [None, None]
+
+
+def test_the_uniform_map_is_the_image_itself_and_nothing_is_better_than_that(subject, report):
+    for measure in ("drop", "increase"):
+        assert report.gain("gradcam", "uniform", measure).count == 0
+        assert report.gain("gradcam", "random", measure).count == 3
+    few = explain_report(IMAGES, subject, steps=1, measures=["drop", "increase"])
+    lines = few.text().splitlines()
+    assert any(line.startswith("gradcam - random") for line in lines)
+    assert not any(line.startswith("gradcam - uniform") for line in lines)
+    none = explain_report(IMAGES, subject, steps=1, measures=["drop"], baselines=["uniform"])
+    assert "better than a baseline" not in none.text()
+
+
 @pytest.mark.parametrize(("measure", "sign"), [("deletion", -1), ("insertion", 1), ("drop", -1), ("pointing", 1)])
 def test_a_gain_is_paired_and_above_zero_where_a_method_is_better(report, measure, sign):
     pairs = sign * (report.each("gradcam", measure) - report.each("random", measure))
@@ -165,6 +188,13 @@ def test_unreadable_images_are_counted(tmp_path, subject):
     assert "1 image, 1 left out" in found.text()
     with pytest.raises(WorkError, match=r"no image could be read: .*bad\.png"):
         explain_report([bad], subject)
+
+
+def test_an_image_whose_scores_are_no_numbers_is_named():
+    module = explain_samples.bent()
+    module[6].bias.data[:] = np.nan
+    with pytest.raises(WorkError, match=r"^image 1: .*scores of it are no numbers"):
+        explain_report(IMAGES, explain_samples.subject(module), steps=1, measures=["drop"], layer="1")
 
 
 def test_names_of_files_that_are_no_text_are_written(tmp_path, subject):

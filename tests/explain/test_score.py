@@ -130,7 +130,9 @@ def test_what_is_hidden_is_0_to_the_network():
             return self.see(x.abs()).mean((2, 3))
 
     module = Spy()
-    found("score", module_subject(module, own, 12, classes=["a", "b", "c"]), pixels(1), [0], "see")
+    who = module_subject(module, own, 12, classes=["a", "b", "c"])
+    seen.clear()  # its outputs were counted
+    found("score", who, pixels(1), [0], "see")
     image, masks = seen[0], stretched(seen[0].abs().transpose(0, 1), 12)
     assert torch.allclose(seen[1], image * masks, atol=0.5 / 255 / 0.2 + 1e-5)
 

@@ -69,7 +69,9 @@ def test_what_cannot_be_explained(what):
 def test_a_folder_without_a_run_and_an_unknown_name(tmp_path):
     with pytest.raises(InputError, match="run"):
         open_subject(tmp_path)
-    with pytest.raises(InputError, match="unknown backbone 'resnet81', did you mean"):
+    with pytest.raises(
+        InputError, match="no run folder 'resnet81', and no timm network of this name, did you mean 'resnet18'"
+    ):
         open_subject("resnet81")
 
 
@@ -110,7 +112,9 @@ def test_a_module_with_a_preprocessing():
 def test_the_colour_that_is_0_to_the_network(backbone, run):
     """A flat image of it is 0 after preprocessing, but for rounding to whole grey levels."""
     assert module_subject(bent(), to_unit, 12).zero == (0, 0, 0)
-    assert module_subject(nn.Conv2d(3, 2, 1), OWN, 12, classes=["a"]).zero == pytest.approx((127.5, 102, 76.5))
+    assert module_subject(nn.Sequential(nn.Flatten(), nn.Linear(432, 2)), OWN, 12).zero == pytest.approx(
+        (127.5, 102, 76.5)
+    )
     for who, ready in (
         (open_subject(backbone), backbone.normalise),
         (open_subject(run), run.network.branches.rgb.entry),
@@ -141,3 +145,57 @@ def test_class_names():
 def test_prefix_tokens():
     assert backbone_subject(Backbone("test_vit", weights="random", device="cpu")).prefix_tokens("") == 1
     assert module_subject(bent(), to_unit, 12).prefix_tokens("") == 0
+
+
+def test_there_are_as_many_names_as_outputs():
+    module = bent(classes=7).train()
+    with pytest.raises(InputError, match=r"2 names for 7 outputs of net: give one name for each output, or none"):
+        module_subject(module, to_unit, 12, classes=["a", "b"], name="net")
+    assert all(one.training for one in module.modules())
+    assert len(module_subject(module, to_unit, 12, classes=list("abcdefg")).classes) == 7
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (nn.Conv2d(3, 2, 1).double(), r"to give \(B, C\) logits, got shape \(1, 2, 12, 12\)"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(9, 2)).double(), r"net failed on a black image of \(1, 3, 12, 12\)"),
+    ],
+)
+def test_what_gives_no_logits(module, words):
+    with pytest.raises(InputError, match=words):
+        module_subject(module, to_unit, 12, classes=["a", "b"], name="net")
+
+
+def test_a_network_by_name_may_see_the_whole_of_a_wide_image(backbone):
+    image = picture(2, 60, 100)
+    own = backbone.preprocessing
+    whole = open_subject("test_resnet", weights="random", device="cpu", fit="squash")
+    assert np.array_equal(whole.fit(image).permute(1, 2, 0), fit(image, own.size, "squash", own.interpolation))
+    assert whole.covered((60, 100)) == (0, 0, 100, 60)
+    usual, crop = open_subject(backbone), open_subject(backbone, fit="crop")
+    x1, _, x2, _ = usual.covered((60, 100))
+    assert usual.covered((60, 100)) == crop.covered((60, 100)) and x2 - x1 < 60 and (x1 + x2) / 2 == pytest.approx(50)
+    assert torch.equal(usual.fit(image), crop.fit(image))
+
+
+def test_a_fit_that_cannot_be(backbone, run):
+    for model in (run, str(run.folder), open_subject(backbone)):
+        with pytest.raises(InputError, match="fit is chosen for networks given by name; a run or Subject has its own"):
+            open_subject(model, fit="squash")
+    for model in (backbone, "test_resnet"):
+        with pytest.raises(InputError, match="unknown fit 'longest'"):
+            open_subject(model, weights="random", fit="longest")
+    with pytest.raises(InputError, match="unknown fit 'squeeze'"):
+        module_subject(bent(), to_unit, 12, mode="squeeze")
+
+
+@pytest.mark.parametrize("mode", ["squash", "crop"])
+def test_what_is_covered_has_no_rounding(mode):
+    who = module_subject(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), to_unit, 224, mode=mode)
+    sides = range(20, 500, 13)
+    for high in sides:
+        for wide in sides:
+            x1, y1, x2, y2 = who.covered((high, wide))
+            assert 0 <= x1 < x2 <= wide and 0 <= y1 < y2 <= high
+            assert mode == "crop" or (x1, y1, x2, y2) == (0, 0, wide, high)

@@ -1,5 +1,8 @@
 """Batches, and what their items are asked for."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from explain_samples import bent, frames_subject, pixels, subject
@@ -9,7 +12,17 @@ from torch import nn
 
 from resight.errors import InputError, WorkError
 from resight.explain.listening import undisturbed
-from resight.explain.work import AskEach, Batch, ask_all, asks_of, class_columns, hear, items_per_pass
+from resight.explain.work import (
+    AskEach,
+    Batch,
+    ask_all,
+    asks_of,
+    class_columns,
+    hear,
+    item_name,
+    items_per_pass,
+    probabilities,
+)
 
 
 def top(count):
@@ -89,3 +102,15 @@ def test_passes_get_smaller_as_images_get_larger():
     small, large = subject(size=12), subject(size=448)
     assert items_per_pass(large) == 1 and items_per_pass(small) == 4 * 224**2 // 144
     assert items_per_pass(small, 10**6) == 1
+
+
+def test_a_single_output_is_a_sigmoid():
+    logits = torch.tensor([[2.0], [-1.0]])
+    assert torch.equal(probabilities(logits), logits.sigmoid())
+    two = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(probabilities(two)[:, :1], probabilities(two[:, :1] - two[:, 1:]))  # the same decision
+
+
+def test_names_of_items():
+    assert item_name(Path("a/b.png")) == item_name("a/b.png", 3) == "a/b.png"
+    assert (item_name(np.zeros(1)), item_name(np.zeros(1), 2)) == ("the image", "image 2")

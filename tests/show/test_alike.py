@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,7 +85,16 @@ def test_the_section_says_what_the_maps_are(ranking):
     assert "together are the similarity" in section.text
     for word in ("whitening", "expanded", "ordered by", "first"):
         assert word not in section.text
-    assert alike_section(ranking, [None, None]) is None
+    assert alike_section(ranking, []) is None
+
+
+def test_the_section_says_whose_files_are_lost(ranking):
+    one = alike_section(ranking, [pair(ranking.query, ranking.paths[0]), None])
+    assert "The file of result 2 cannot be read" in one.text
+    both = alike_section(ranking, [None, None])
+    assert both.text.startswith("The files of results 1, 2 cannot be read")
+    assert both.pictures == ()
+    assert "Where they are alike" in ranking_report([ranking], "", [[None, None]])
 
 
 def test_the_section_says_what_they_are_not(ranking):
@@ -91,7 +102,22 @@ def test_the_section_says_what_they_are_not(ranking):
     section = alike_section(ranking, [first])
     for word in ("whitening takes away", "was expanded", "not what these results are ordered by", "first 1 of 2"):
         assert word in section.text
-    assert section.pictures[0].note == "1  1.png, of it +0.100 and -0.200 in no place"
+    (shown,) = section.pictures
+    assert (shown.caption, shown.note) == ("0.600 (in no place: left +0.100, right -0.200)", "1  1.png")
+    assert "all together are the similarity" not in section.text
+    assert "the part behind the score that lies in no place" in section.text
+
+
+def test_on_a_page_and_on_a_sheet_no_constant_is_cut(ranking, tmp_path):
+    long = str(tmp_path / f"{'n' * 80}.png")
+    Image.fromarray(picture(1, 40, 80)).save(long)
+    lengthy = replace(ranking, paths=(long, ranking.paths[1]))
+    pairs = [pair(ranking.query, long, constants=(0.1, -0.2))]
+    assert "0.750 (in no place: left +0.100, right -0.200)<" in ranking_report([lengthy], "", [pairs])
+    assert [one.note for one in alike_pictures(lengthy, pairs)][:2] == [
+        "to 1: +0.100 in no place",
+        "-0.200 in no place",
+    ]
 
 
 def test_lines_come_beside_their_pair(ranking):
