@@ -88,6 +88,7 @@ def frames_subject(one_by_one: bool = False, size: int = 6) -> Subject:
     """A subject that takes (T, 3, S, S) arrays as sequences."""
     module = seeded(FrameScores(one_by_one))
     return Subject(
-        "clips", module, ("a", "b", "c"), size, module, torch.as_tensor, partial(fit_frame, size=size, mode="squash"),
+        "clips", module, ("a", "b", "c"), size, lambda net, *given: net(*given), torch.as_tensor,
+        partial(fit_frame, size=size, mode="squash"),
         frames=True,
     )  # fmt: skip

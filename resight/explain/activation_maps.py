@@ -72,7 +72,9 @@ def by_linear_head(batch: Batch, ask: Ask) -> Found:
     """
     linear = batch.subject.linear
     with torch.no_grad():
-        branches, bias = _precise(*(find_linear(batch) if linear is None else linear(batch.pixels)))
+        branches, bias = _precise(
+            *(find_linear(batch) if linear is None else linear(batch.subject.module, batch.pixels))
+        )
         logits = sum((maps.mean((2, 3)) @ weight.T for maps, weight in branches.values()), bias)
         targets = ask_all(logits, ask)
         asked = torch.stack(class_columns(targets), 1)

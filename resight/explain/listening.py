@@ -70,11 +70,6 @@ class Heard:
     def __init__(self) -> None:
         self.calls: dict[str, list[Tensor]] = {}
 
-    def last(self, name: str) -> Tensor | None:
-        """The output of the last call, None if there was none."""
-        found = self.calls.get(name)
-        return found[-1] if found else None
-
 
 @contextmanager
 def listening(layers: Mapping[str, nn.Module], *, leaves: bool = False, swap: Swap | None = None) -> Iterator[Heard]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
-from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -104,57 +101,8 @@ def _trial(subject: Subject) -> tuple[torch.Tensor, ...]:
 
 
 def copied(subject: Subject) -> Subject:
-    """The subject with a network of its own, everything it is made of copied. Raises InputError if that fails."""
-    memo: dict[int, Any] = {}
+    """The subject with a copy of its network. Raises InputError if that cannot be copied."""
     try:
-        other = replace(
-            subject, module=deepcopy(subject.module, memo), forward=_copy(subject.forward, memo),
-            linear=_copy(subject.linear, memo), known=dict(subject.known),
-        )  # fmt: skip
+        return replace(subject, module=deepcopy(subject.module), known=dict(subject.known))
     except (TypeError, RuntimeError, ValueError) as error:
         raise InputError(f"{subject.name} cannot be copied to draw its weights anew: {error}") from error
-    modules = dict(subject.module.named_modules())
-    with undisturbed(subject.module), undisturbed(other.module), torch.no_grad(), listening(modules) as heard:
-        other.forward(*_trial(other))
-    if heard.calls:
-        raise InputError(
-            f"{subject.name} cannot be copied to draw its weights anew: a copy still calls the network that was given"
-        )
-    return other
-
-
-def _copy(value: Any, memo: dict[int, Any]) -> Any:
-    """As deepcopy, but also through what functions hold on to, where the network is."""
-    if isinstance(value, ModuleType):
-        return value
-    if isinstance(value, partial):
-        return partial(
-            _copy(value.func, memo), *(_copy(one, memo) for one in value.args),
-            **{name: _copy(one, memo) for name, one in value.keywords.items()},
-        )  # fmt: skip
-    if isinstance(value, MethodType):
-        return MethodType(value.__func__, deepcopy(value.__self__, memo))
-    if isinstance(value, FunctionType) and value.__closure__:
-        return _copy_function(value, memo)
-    return deepcopy(value, memo)
-
-
-def _copy_function(value: FunctionType, memo: dict[int, Any]) -> Any:
-    if id(value) in memo:
-        return memo[id(value)]
-    cells = tuple(CellType() for _ in value.__closure__ or ())
-    found = FunctionType(value.__code__, value.__globals__, value.__name__, value.__defaults__, cells)
-    found.__kwdefaults__ = value.__kwdefaults__
-    memo[id(value)] = found
-    for old, new in zip(value.__closure__ or (), cells, strict=True):
-        for content in _content(old):
-            new.cell_contents = _copy(content, memo)
-    return found
-
-
-def _content(cell: CellType) -> Iterator[Any]:
-    """What a cell holds; nothing if it is not filled yet."""
-    try:
-        yield cell.cell_contents
-    except ValueError:
-        return

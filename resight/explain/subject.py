@@ -37,29 +37,35 @@ class Subject:
     module   all its layers
     classes  (C,) names
     size     side in pixels of the square it is given
-    forward  pixels -> (B, C) logits: (B, 3, S, S) uint8, and of sequences (B, T, 3, S, S) with lengths (B,)
+    run      module, pixels -> (B, C) logits: (B, 3, S, S) uint8, and of sequences (B, T, 3, S, S) with lengths (B,)
     fit      an image, or the path of a sequence -> (3, S, S) or (T, 3, S, S) uint8
     frame    (H, W) of an image -> where the square lies in it
     roots    {branch: what the names of its modules begin with}, {"": ""} for a network without branches
-    linear   pixels -> ({branch: (maps (B, K, h, w), weight (C, K))}, bias (C,)), where logits are a linear layer on the
-             mean of maps; raises InputError where they are not. None: it is found out (see `linear_head`)
+    linear   module, pixels -> ({branch: (maps (B, K, h, w), weight (C, K))}, bias (C,)), where logits are a linear
+             layer on the mean of maps; raises InputError where they are not. None: it is found out (see `linear_head`)
     frames   whether it takes sequences
     zero     the colour, 0 to 255, that its preprocessing makes 0; black where that is not known
+
+    The module is given to `run` and `linear`, so that a subject with another one is a copy that uses it.
     """
 
     name: str
     module: nn.Module
     classes: tuple[str, ...]
     size: int
-    forward: Callable[..., Tensor]
+    run: Callable[..., Tensor]
     fit: Callable[[Any], Tensor]
     frame: Callable[[tuple[int, int]], Frame]
     roots: dict[str, str] = field(default_factory=lambda: {"": ""})
-    linear: Callable[[Tensor], Linear] | None = None
+    linear: Callable[[Any, Tensor], Linear] | None = None
     frames: bool = False
     zero: tuple[float, float, float] = (0.0, 0.0, 0.0)
     known: dict[str, Any] = field(default_factory=dict, repr=False)
     """What was found out about it, to be found out once: the default layers."""
+
+    def forward(self, *given: Tensor) -> Tensor:
+        """(B, C) logits of pixels, and of sequences also lengths, see `run`."""
+        return self.run(self.module, *given)
 
     @property
     def device(self) -> torch.device:
@@ -146,12 +152,12 @@ def module_subject(
                          "for each output, or none")  # fmt: skip
     classes = classes or [str(number) for number in range(count)]
 
-    def forward(pixels: Tensor) -> Tensor:
-        found: Tensor = module(ready(pixels.to(_device(module))))
+    def run(network: nn.Module, pixels: Tensor) -> Tensor:
+        found: Tensor = network(ready(pixels.to(_device(network))))
         return found
 
     return Subject(
-        name, module, tuple(classes), size, forward, partial(_fitted, size=size, mode=mode, how=how, crop=crop),
+        name, module, tuple(classes), size, run, partial(_fitted, size=size, mode=mode, how=how, crop=crop),
         partial(fit_frame, size=size, mode=mode, crop=crop),
         zero=_zero(prepare) if isinstance(prepare, Preprocessing) else (0.0, 0.0, 0.0),
     )  # fmt: skip
@@ -173,21 +179,14 @@ def backbone_subject(backbone: Backbone, fit: str | None = None) -> Subject:
         raise InputError(f"{backbone.name} has no classes to explain: train a classifier, or take another network")
     own = backbone.preprocessing
 
-    def forward(pixels: Tensor) -> Tensor:
-        return backbone.logits(backbone.normalise(pixels))
-
-    def linear(pixels: Tensor) -> Linear:
-        weight, bias = backbone.head_weight, backbone.head_bias
-        if weight is None or bias is None:
-            raise InputError(f"cam needs a linear layer on the mean of the last map, which {backbone.name} has not: "
-                             "use gradcam, which is the same where cam exists")  # fmt: skip
-        return {"": (backbone.maps(backbone.normalise(pixels)).float(), weight)}, bias
+    def run(network: nn.Module, pixels: Tensor) -> Tensor:
+        found: Tensor = network(backbone.normalise(pixels))
+        return found.float()
 
     return Subject(
-        backbone.name, model, class_names(count), own.size, forward,
+        backbone.name, model, class_names(count), own.size, run,
         partial(_fitted, size=own.size, mode=mode, how=own.interpolation, crop=own.crop),
-        partial(fit_frame, size=own.size, mode=mode, crop=own.crop), linear=linear,
-        zero=_zero(own),
+        partial(fit_frame, size=own.size, mode=mode, crop=own.crop), zero=_zero(own),
     )  # fmt: skip
 
 
@@ -201,19 +200,18 @@ def run_subject(run: Run) -> Subject:
     names = list(images.branches)
     roots = {name if len(names) > 1 else "": f"{before}branches.{name}.model." for name in names}
 
-    def forward(pixels: Tensor, lengths: Tensor | None = None) -> Tensor:
-        given = (pixels.to(device),) if lengths is None else (pixels.to(device), lengths.to(device))
-        found: Tensor = network(*given)
+    def score(module: nn.Module, *given: Tensor) -> Tensor:
+        found: Tensor = module(*(one.to(device) for one in given))
         return found.float()
 
-    def linear(pixels: Tensor) -> Linear:
-        weight, parts = network.head.weight.detach().float(), network.parts()
-        maps = network.maps(pixels.to(device))
+    def linear(module: Any, pixels: Tensor) -> Linear:
+        weight, parts = module.head.weight.detach().float(), module.parts()
+        maps = module.maps(pixels.to(device))
         found = {branch: (maps[name].float(), weight[:, parts[name]]) for branch, name in zip(roots, names)}
-        return found, network.head.bias.detach().float()
+        return found, module.head.bias.detach().float()
 
     return Subject(
-        str(run.folder), network, run.classes, fitting.size, forward, fitting,
+        str(run.folder), network, run.classes, fitting.size, score, fitting,
         partial(fit_frame, size=fitting.size, mode=fitting.mode, crop=fitting.crop), roots,
         None if run.options.sequences else linear, run.options.sequences,
         _zero(images.branches["rgb"].preprocessing) if "rgb" in names else (0.0, 0.0, 0.0),

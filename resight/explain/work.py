@@ -14,8 +14,7 @@ from resight.errors import InputError, WorkError
 from resight.explain.layers import find_layers, layout_at
 from resight.explain.listening import Heard, listening
 from resight.explain.subject import Subject
-
-CPU_PIXELS, GPU_PIXELS = 4 * 224 * 224, 64 * 224 * 224  # of a pass: on a CPU what stays in its cache
+from resight.train.runs import CPU_PIXELS, GPU_PIXELS
 
 # What each image is asked for, by its logits (C,): numbers of classes.
 Ask = Callable[[Tensor], Sequence[int]]
@@ -78,10 +77,6 @@ class Found:
     targets: tuple[tuple[int, ...], ...]
     maps: tuple[Maps, ...]
     layers: dict[str, str]
-
-    def columns(self) -> list[Tensor]:
-        """For each of `maps` the class of each item, (B,)."""
-        return class_columns(self.targets)
 
 
 def class_columns(targets: Sequence[Sequence[int]]) -> list[Tensor]:

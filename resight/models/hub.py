@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import textwrap
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from resight.errors import InputError, WorkError
+from resight.models.quiet import quiet
 
 PATIENCE = 5.0  # seconds for the server's first word
 ADVICE = (
@@ -31,7 +30,7 @@ def published(name: str) -> nn.Module:
     config: Any = timm.get_pretrained_cfg(name)
     if not config.has_weights:
         raise InputError(f"timm publishes no weights for {name!r}: {ADVICE}")
-    with _silence(), _asked_once() as reached:
+    with quiet(), _asked_once() as reached:
         try:
             model: nn.Module = timm.create_model(name, pretrained=True)
         except Exception as error:  # network, hub and file errors of several libraries
@@ -75,16 +74,3 @@ def _server() -> str:
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """What timm and huggingface_hub log is said in one line, or of no use to who uses this."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -11,10 +11,8 @@ from typing import Any
 from resight.errors import InputError
 from resight.images.places import is_there
 from resight.train.effects import check_given
-from resight.train.options import TrainOptions, expand, make_options
+from resight.train.options import WEIGHTS, TrainOptions, expand, make_options
 from resight.train.run_files import RECORD, read_config, read_record, recorded_options
-
-WORDS = ("package", "hub", "random")  # of weights; anything else is a file
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def placed(options: TrainOptions) -> TrainOptions:
 
 def _place(weights: str) -> str:
     file = os.path.expanduser(weights)
-    return weights if weights in WORDS or not is_there(file) else os.path.abspath(file)
+    return weights if weights in WEIGHTS or not is_there(file) else os.path.abspath(file)
 
 
 def _record(out: Path) -> dict[str, Any] | None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import logging
 import os
 import re
 import time
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +20,7 @@ from torch import Tensor, nn
 
 from resight._version import __version__
 from resight.errors import ImageError, InputError, WorkError
+from resight.models.quiet import quiet
 
 if TYPE_CHECKING:
     from resight.train.runs import Run
@@ -169,7 +167,7 @@ def _graphs(run: Run, inputs: Arrays) -> Iterator[bytes]:
     given = tuple(torch.from_numpy(array) for array in inputs.values())
     network = _Outputs(run.network).eval()
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
                 network, given, input_names=list(inputs), output_names=["logits", "probabilities"], dynamo=True,
                 dynamic_shapes=(shapes,), opset_version=OPSET, external_data=False, verbose=False, optimize=False,
@@ -234,19 +232,6 @@ def _readable(run: Run, paths: Sequence[Path], wanted: int) -> Iterator[Tensor]:
             continue  # the check takes another
         wanted -= 1
         yield pixels
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's running commentary is for its authors."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _check_installed() -> None:

@@ -24,6 +24,7 @@ from resight.images.lines import read_bytes_of
 from resight.measure.watching import Watch
 from resight.tables.atomic import AtomicFiles
 from resight.train.options import TrainOptions, resolved
+from resight.train.run_folders import NOT_DECIDING
 from resight.train.study_config import Study
 from resight.train.study_data import check_parts, shortages, write_source
 from resight.train.study_folder import own_folder
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from resight.train.runs import Run
 
 LIMIT = 2**20  # bytes of a finished cell's measurements
-MACHINE = ("device", "devices", "nodes", "workers")  # options that do not decide what is learned
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _sound(cell: Cell) -> bool:
 
 def _deciding(options: TrainOptions) -> dict[str, object]:
     """All options but the machine's."""
-    return {name: value for name, value in options.as_dict().items() if name not in MACHINE}
+    return {name: value for name, value in options.as_dict().items() if name not in NOT_DECIDING}
 
 
 def _key(*said: object) -> str:

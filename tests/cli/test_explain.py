@@ -420,3 +420,16 @@ def test_interrupted_it_keeps_what_it_reported(made, tmp_path):
     assert len(said["images"]) >= printed > 0
     for image in said["images"]:
         assert (tmp_path / "out" / image["maps"][0]["map"]).is_file()
+
+
+def test_a_network_by_name_is_shown_all_of_a_wide_image_if_asked(call, tmp_path):
+    Image.new("RGB", (200, 50), (90, 120, 30)).save(tmp_path / "wide.png")
+    wide, boxes = ("test_resnet", "--weights", "random"), []
+    for words in ([], ["--fit", "squash"]):
+        code, _, error = call(tmp_path / "wide.png", *wide[1:], *words, model=wide[0])
+        assert code == 0, error
+        boxes.append(manifest(tmp_path / "out")["images"][0]["maps"][0]["box"])
+        shutil.rmtree(tmp_path / "out")
+    assert boxes[1] == [0, 0, 200, 50] and boxes[0][2] - boxes[0][0] < 60
+    code, _, error = call(tmp_path / "wide.png", "--fit", "squash")
+    assert code == 2 and "fit is chosen for networks given by name" in error

@@ -171,7 +171,7 @@ def test_of_a_fusion_network():
     nn.init.normal_(made.head.weight)
     plain = module_subject(made, lambda given: given, 64)
     roots = {name: f"branches.{name}.model." for name in made.branches}
-    who = Subject("fusion", made, plain.classes, 64, plain.forward, plain.fit, plain.frame, roots)
+    who = Subject("fusion", made, plain.classes, 64, plain.run, plain.fit, plain.frame, roots)
     images = photos(1)
     with torch.no_grad():
         features = made.features(images)[0]

@@ -76,7 +76,7 @@ def test_finding_them_changes_nothing():
         parameter.requires_grad_(number == 1)
     before = [one.training for one in module.modules()], torch.get_rng_state().tolist()
     for around in (torch.enable_grad, torch.no_grad, torch.inference_mode):
-        who = Subject("net", module, ("a", "b", "c", "d"), 12, lambda x: module(x.double()), lambda x: x, lambda x: x)
+        who = Subject("net", module, ("a", "b", "c", "d"), 12, lambda net, x: net(x.double()), lambda x: x, lambda x: x)
         with around():
             assert find_layers(who) == {"": "3"}
     assert ([one.training for one in module.modules()], torch.get_rng_state().tolist()) == before
@@ -123,7 +123,7 @@ def test_a_layer_in_every_branch():
     made = network(input="fusion", sift="vlfeat:step=4")
     plain = module_subject(made, lambda given: given, 64, name="fusion")
     roots = {name: f"branches.{name}.model." for name in made.branches}
-    who = Subject("fusion", made, plain.classes, 64, plain.forward, plain.fit, plain.frame, roots)
+    who = Subject("fusion", made, plain.classes, 64, plain.run, plain.fit, plain.frame, roots)
     assert find_layers(who) == {name: f"branches.{name}.model.layer4" for name in ("rgb", "sift")}
     assert find_layers(who, "layer3") == {name: f"branches.{name}.model.layer3" for name in ("rgb", "sift")}
     assert shown_layer(who, "sift", "branches.sift.model.layer3") == "layer3"

@@ -195,11 +195,11 @@ def test_segments_of_ones_own_are_those_of_the_image_not_of_the_square():
 def test_many_classes_cost_as_many_passes_as_one_and_no_more_than_the_samples():
     subject, image, passed = small(), picture(1, SIDE, SIDE), []
 
-    def counting(pixels):
+    def counting(module, pixels):
         passed.append(len(pixels))
-        return subject.forward(pixels)
+        return subject.run(module, pixels)
 
-    counted = replace(subject, forward=counting)
+    counted = replace(subject, run=counting)
     one = lime(image, counted, "class 2", segments="grid", samples=50)
     assert sum(passed) == 50 and max(passed) <= 16
     passed.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 
 import explain_samples
 import numpy as np
@@ -13,9 +13,11 @@ from torch import nn
 
 from resight.errors import InputError
 from resight.explain.explaining import explain
+from resight.explain.methods import METHODS
 from resight.explain.randomisation import cascade, copied, randomised, weighted_layers
 from resight.explain.stability import rank_correlation
 from resight.explain.subject import module_subject, open_subject
+from resight.explain.work import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGE = picture(4, 12, 12)
@@ -86,14 +88,16 @@ def test_a_backbone_is_copied_with_its_linear_head(fold):
 
     backbone = Backbone("test_resnet", weights="random", device="cpu", fold=fold)
     subject = open_subject(backbone)
-    pixels = torch.zeros(1, 3, subject.size, subject.size, dtype=torch.uint8)
-    other = randomised(subject, 1)
-    with torch.no_grad():
-        branches, bias = other.linear(pixels)
-        maps, weight = branches[""]
-        assert torch.allclose(other.forward(pixels), maps.mean((2, 3)) @ weight.T + bias, atol=1e-4)
-        assert not torch.allclose(other.forward(pixels), subject.forward(pixels), atol=1e-3)
-        assert torch.equal(subject.linear(pixels)[0][""][1], backbone.head_weight)
+    pixels = torch.randint(0, 256, (1, 3, subject.size, subject.size), dtype=torch.uint8)
+    other, head = randomised(subject, 1), backbone.head_weight.clone()
+    totals, biases = [], []
+    for one in (subject, other):
+        result = METHODS["cam"](Batch(one, pixels), lambda logits: [0], None)
+        totals.append(float(result.maps[0].by_branch[""].sum()))
+        biases.append(float(one.module.get_classifier().bias.detach()[0]))
+        assert totals[-1] == pytest.approx(float(one.forward(pixels).detach()[0, 0]) - biases[-1], abs=1e-4)
+    assert abs(totals[0] - totals[1]) > 1e-3
+    assert torch.equal(backbone.head_weight, head)
 
 
 def test_sequences_are_copied_too():
@@ -104,37 +108,13 @@ def test_sequences_are_copied_too():
     assert all(not torch.equal(one, before[name]) for name, one in weights(other).items())
 
 
-def test_methods_and_partials_are_followed():
-    class Whole:
-        def __init__(self):
-            self.net = explain_samples.pooled_linear()
-
-        def logits(self, pixels, scale):
-            return self.net(explain_samples.to_unit(pixels)) * scale
-
-    whole = Whole()
-    from dataclasses import replace
-
-    subject = replace(
-        explain_samples.subject(whole.net), forward=partial(whole.logits, scale=2.0), linear=None
-    )  # fmt: skip
-    before = logits(subject)
-    other = randomised(subject)
-    assert torch.equal(logits(subject), before) and not torch.equal(logits(other), before)
-
-
-HELD = explain_samples.pooled_linear()
-
-
-def test_a_network_that_a_copy_would_not_use_is_an_error():
-    from dataclasses import replace
-
-    def forward(pixels):
-        return HELD(explain_samples.to_unit(pixels))  # a global, which no copy reaches
-
-    subject = replace(explain_samples.subject(HELD), forward=forward)
-    with pytest.raises(InputError, match=r"cannot be copied.*still calls the network"):
-        copied(subject)
+def test_what_runs_the_network_is_given_the_copy():
+    subject = explain_samples.subject()
+    twice = replace(subject, run=lambda module, pixels: 2 * subject.run(module, pixels))
+    before = logits(twice)
+    other = randomised(twice)
+    assert torch.equal(logits(other), 2 * logits(replace(subject, module=other.module)))
+    assert torch.equal(logits(twice), before) and not torch.equal(logits(other), before)
 
 
 def test_what_cannot_be_copied_is_an_error_in_a_line():

@@ -162,7 +162,7 @@ def test_of_a_fusion_network_each_branch_has_its_own():
     made = network(classes=3, input="fusion", sift="vlfeat:step=4")
     plain = module_subject(made, lambda given: given, 64)
     roots = {name: f"branches.{name}.model." for name in made.branches}
-    who = Subject("fusion", made, plain.classes, 64, plain.forward, plain.fit, plain.frame, roots)
+    who = Subject("fusion", made, plain.classes, 64, plain.run, plain.fit, plain.frame, roots)
     got = found("score", who, photos(1), [0], channels=3)
     assert got.layers == {name: f"branches.{name}.model.layer4" for name in ("rgb", "sift")}
     with torch.no_grad():

@@ -56,7 +56,7 @@ def test_a_run_and_its_folder(run):
         assert torch.equal(who.forward(images), again.forward(images))
         assert torch.equal(who.forward(images), run.network(images))
     assert who.roots == {"": "branches.rgb.model."} and not who.frames
-    maps, bias = who.linear(images)
+    maps, bias = who.linear(who.module, images)
     assert torch.allclose(maps[""][0].mean((2, 3)) @ maps[""][1].T + bias, who.forward(images), atol=1e-4)
 
 
