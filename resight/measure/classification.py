@@ -136,7 +136,7 @@ class Classification:
         """
         from resight.measure.classification_text import class_lines, score_lines
 
-        return "\n".join([*score_lines(self), "", *class_lines(self.confusion, most)])
+        return "\n".join([*score_lines(self), "", *class_lines(self.confusion, most, self.unit)])
 
     def save(
         self, folder: str | os.PathLike[str], about: Mapping[str, Any] | None = None,
