@@ -159,7 +159,7 @@ class Classification:
         pictures = {
             "confusion.png": confusion_picture(self.confusion.counts, self.classes),
             "reliability.png": reliability_picture(
-                bins.edges, bins.counts, bins.confidence, bins.accuracy, error=bins.error
+                bins.edges, bins.counts, bins.confidence, bins.accuracy, error=bins.error, unit=self.unit
             ),
         }
         write_folder(folder, {**result_files(self, about or {}), **pictures, **(more or {})})
