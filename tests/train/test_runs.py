@@ -11,6 +11,7 @@ from resight.errors import ImageError, InputError, WorkError
 from resight.images.read import read_image
 from resight.images.resize import fit
 from resight.train.classifier import train_classifier
+from resight.train.options import resolved
 from resight.train.run_files import MODEL, RECORD, read_options, read_record, write_options
 from resight.train.runs import Run, exact_convolutions
 from resight.train.sequence_network import make_sequence_network
