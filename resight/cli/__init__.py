@@ -46,6 +46,9 @@ COMMANDS = {
     "demo": ("resight.cli.demo:demo", "Index photographs and altered copies, search, write an HTML report."),
 }
 
+# Commands that keep what they have done so far, and go on after it.
+KEEPING = ("index", "sync", "features", "table", "train", "explain")
+
 
 def make_app() -> App:
     """The commands, as cyclopts sees them."""
@@ -110,7 +113,9 @@ def run(arguments: Sequence[str]) -> int:
     except MemoryError:
         return _fail("not enough memory; try a smaller --size or close other programs", 1)
     except KeyboardInterrupt:
-        return _fail("interrupted; what was reported is safe, run the same command again to go on", 130)
+        kept = "what was reported is safe, run the same command again to go on"
+        again = kept if arguments and arguments[0] in KEEPING else "run the same command again: it begins anew"
+        return _fail(f"interrupted; {again}", 130)
 
 
 def _sentence(error: Exception) -> str:

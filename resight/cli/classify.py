@@ -53,7 +53,7 @@ def classify(
     top
         Classes of each image; default: 5 of a single image and in files, 1 of several.
     out
-        Write a .csv or .json file instead.
+        Write a .csv or .json file instead; an older one is replaced.
     flips
         Average each image and its mirror image.
     strict
@@ -168,10 +168,11 @@ def _write(rows: list[dict[str, Any]], out: Path | None, json: bool, top: int) -
     text = json_module.dumps(rows, indent=1) + "\n"
     if out is not None:
         content = text if out.suffix.lower() == ".json" else _table(rows, top)
+        replaced = ", in place of an older file" if out.exists() else ""
         write_atomic(out, content.encode("utf-8", "backslashreplace"))
         failed = sum("error" in row for row in rows)
         note = f", {failed:,} of which could not be read" if failed else ""
-        print(f"wrote {visible(str(out))}: {len(rows):,} rows{note}", file=sys.stderr if json else sys.stdout)
+        print(f"wrote {visible(str(out))}: {len(rows):,} rows{note}{replaced}", file=sys.stderr if json else sys.stdout)
     if json:
         sys.stdout.write(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -44,4 +45,7 @@ def _try(folder: Path, wanted: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             return
     except OSError as error:
+        if error.errno == errno.ENOENT:  # the folder is there
+            raise WorkError(f"cannot write {visible(str(wanted))}: {visible(str(folder))} takes no files; choose "
+                            "another folder") from error  # fmt: skip
         raise WorkError(f"cannot write {visible(str(wanted))}: {advice(error)}") from error

@@ -38,17 +38,22 @@ def progress(verb: str, total: int, unit: str = "images") -> Iterator[Callable[[
 
 def _lines(verb: str, total: int, unit: str) -> Callable[[int, int], None]:
     start = last = time.monotonic()
+    first: tuple[float, int] | None = None  # of the first line: what came before it was start-up as well
 
     def show(done: int, failed: int) -> None:
-        nonlocal last
+        nonlocal first, last
         now = time.monotonic()
         if now - last < SECONDS_BETWEEN_LINES:
             return
         last = now
         rate = done / max(now - start, 1e-9)
-        left = duration((total - done) / rate) if rate and total >= done else "?"
+        left = ""
+        if first is None:
+            first = now, done
+        elif done > first[1] and total >= done:
+            left = f", {duration((total - done) * (now - first[0]) / (done - first[1]))} left"
         note = f", {failed} failed" if failed else ""
-        print(f"{verb} {done:,} of {total:,}, {rate:.0f} {unit}/s, {left} left{note}", file=sys.stderr, flush=True)
+        print(f"{verb} {done:,} of {total:,}, {rate:.0f} {unit}/s{left}{note}", file=sys.stderr, flush=True)
 
     return show
 

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resight.errors import WorkError
+
 if TYPE_CHECKING:
     from resight.train.history import EpochLine
     from resight.train.runs import Run
-    from resight.train.study import Cell
+    from resight.train.study import Cell, Failure
     from resight.train.study_config import Study
 
 SECONDS_BETWEEN_EPOCHS = 20.0
@@ -19,8 +21,9 @@ def study(config: Path, /, *, out: Path | None = None, device: str = "auto") -> 
     """Train and test every row of a file with every seed, and write one table: mean and standard deviation.
 
     Run it again to go on after an interruption, or after a change of the file or the images: what is finished and
-    unchanged is not trained twice. Everything in the file is checked before the first run begins. With `test: false`
-    in it the table shows validation alone, to choose options by before anything is tested.
+    unchanged is not trained twice. A run that fails is reported, the others go on, and the exit code is 1.
+    Everything in the file is checked before the first run begins. With `test: false` in it the table shows
+    validation alone, to choose options by before anything is tested.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ def study(config: Path, /, *, out: Path | None = None, device: str = "auto") -> 
     from resight.cli.destinations import check_folder
     from resight.cli.train import show_progress
     from resight.show.text import visible
-    from resight.train.study import run_study
+    from resight.train.study import Cell, Failure, run_study
     from resight.train.study_config import read_study
 
     plan = read_study(config, out)
@@ -42,17 +45,26 @@ def study(config: Path, /, *, out: Path | None = None, device: str = "auto") -> 
     runs = len(plan.rows) * len(plan.seeds)
     print(f"{len(plan.rows)} rows x {len(plan.seeds)} seeds, in {visible(plan.out)}", flush=True)
     cells: list[Cell] = []
+    failures: list[Failure] = []
     for cell in run_study(
         plan,
         device=device,
-        announce=lambda text: print(f"{len(cells) + 1} of {runs}  {visible(text)}", flush=True),
+        announce=lambda text: print(f"{len(cells) + len(failures) + 1} of {runs}  {visible(text)}", flush=True),
         tell=lambda text: print(f"  {visible(text)}", flush=True),
         report=_Epochs().show,
         progress=show_progress,
     ):
-        cells.append(cell)
-        print(f"{len(cells)} of {runs}  {visible(str(cell))}{' (as before)' if cell.reused else ''}", flush=True)
-    return _finish(plan, cells, device)
+        if isinstance(cell, Failure):
+            failures.append(cell)
+        else:
+            cells.append(cell)
+        before = " (as before)" if isinstance(cell, Cell) and cell.reused else ""
+        print(f"{len(cells) + len(failures)} of {runs}  {visible(str(cell))}{before}", flush=True)
+    if cells:
+        _finish(plan, cells, failures, device)
+    if failures:
+        raise WorkError(f"{len(failures)} of {runs} runs failed, the first of them {failures[0]}")
+    return 0
 
 
 class _Epochs:
@@ -71,7 +83,7 @@ class _Epochs:
             print(f"  {epoch_line(line)}", flush=True)
 
 
-def _finish(plan: Study, cells: list[Cell], device: str) -> int:
+def _finish(plan: Study, cells: list[Cell], failures: list[Failure], device: str) -> None:
     from resight.show import write_atomic
     from resight.show.text import visible
     from resight.train.runs import Run
@@ -79,19 +91,20 @@ def _finish(plan: Study, cells: list[Cell], device: str) -> int:
     from resight.train.study_times import times_per_image
 
     first = {cell.row: cell for cell in reversed(cells)}
-    runs = {row: Run.open(first[row].folder, device) for row, _ in plan.rows}
-    lines, unit = table_lines(cells, times_per_image(runs)), "sequence" if plan.sequences else "image"
+    runs = {row: Run.open(first[row].folder, device) for row, _ in plan.rows if row in first}
+    order = [row for row, _ in plan.rows]
+    lines, unit = table_lines(cells, times_per_image(runs), order), "sequence" if plan.sequences else "image"
     out = Path(plan.out)
     page, sheet = out / f"{plan.name}.md", out / f"{plan.name}.csv"
-    facts = [*_facts(plan, cells), f"Times: {_machine(next(iter(runs.values())))}."]
+    lost = [f"Not in the table: {one}." for one in failures]
+    facts = [*lost, *_facts(plan, cells), f"Times: {_machine(next(iter(runs.values())))}."]
     write_atomic(sheet, table_csv(cells).encode("utf-8", "backslashreplace"))
     write_atomic(page, visible_lines(table_markdown(lines, facts, unit)))
     print()
     print(visible_lines(table_text(lines, unit)))
     print()
-    print("\n".join(notes(lines, unit)))
+    print("\n".join([*map(visible, lost), *notes(lines, unit)]))
     print(f"wrote {visible(str(page))} and {visible(str(sheet))}; each run is in {visible(str(out / 'runs'))}")
-    return 0
 
 
 def visible_lines(text: str) -> str:

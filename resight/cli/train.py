@@ -98,7 +98,7 @@ def classify(
         )  # fmt: skip
     except KeyboardInterrupt:
         if first:
-            print(f"resight: {printer.interrupted()}", file=sys.stderr, flush=True)
+            print(f"resight: {printer.interrupted(out)}", file=sys.stderr, flush=True)
             return 130
         return 0  # anything else would have Lightning kill the first process before it has spoken
     if json and first:
@@ -144,10 +144,15 @@ class _Printer:
             self._printed = now
             print(epoch_line(line), flush=True)
 
-    def interrupted(self) -> str:
-        """What is said after Ctrl-C."""
-        kept = f"{self.last.epoch} of {self.last.epochs} epochs" if self.last else "epochs that have ended"
-        return f"interrupted; {kept} are kept: run the same command with --resume to go on"
+    def interrupted(self, out: Path) -> str:
+        """What is said after Ctrl-C; out: folder of the run, or of folds."""
+        if self.last:
+            kept = f"{self.last.epoch} of {self.last.epochs} epochs are kept"
+        elif any(out.glob("checkpoints/*.ckpt")) or any(out.glob("fold-*/checkpoints/*.ckpt")):
+            kept = "epochs that have ended are kept"
+        else:
+            return "interrupted before an epoch had ended: nothing is kept, run the same command again"
+        return f"interrupted; {kept}: run the same command with --resume to go on"
 
 
 def show_progress(verb: str, total: int, unit: str) -> AbstractContextManager[Callable[[int, int], None]]:
@@ -180,15 +185,18 @@ def _epoch(verb: str, total: int) -> Iterator[Callable[[int, int], None]]:
 
 
 def _rare_lines(verb: str, total: int) -> Callable[[int, int], None]:
-    start = last = time.monotonic()
+    last = time.monotonic()
+    first: tuple[float, int] | None = None  # the end of the first step, before which all is got ready
 
     def show(done: int, failed: int) -> None:
-        nonlocal last
+        nonlocal first, last
         now = time.monotonic()
+        first = first or (now, done)
         if now - last >= SECONDS_BETWEEN_LINES and done < total:
             last = now
-            left = duration((total - done) * (now - start) / done)
-            print(f"{verb}: step {done:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
+            steps = done - first[1]
+            left = f", {duration((total - done) * (now - first[0]) / steps)} left" if steps else ""
+            print(f"{verb}: step {done:,} of {total:,}{left}", file=sys.stderr, flush=True)
 
     return show
 

@@ -179,11 +179,13 @@ def _read_csv(path: Path, sequences: bool) -> tuple[list[Example], list[str]]:
             _check_kind(item.path, sequences, where)
     if not rows:
         raise InputError(f"{path}: no rows below the header: expected one for each image")
+    files = "folders and videos" if sequences else "files"
     if len(missing) == len(first):
-        raise InputError(f"{path}: none of its {len(first):,} files is there, such as {str(missing[0])!r}: paths are "
+        raise InputError(f"{path}: none of its {len(first):,} {files} is there, such as {str(missing[0])!r}: paths are "
                          "relative to the folder of the CSV file")  # fmt: skip
     notes = [f"rows left out as repeated: {repeated:,}"] if repeated else []
-    notes += [f"files of the CSV that are not there: {len(missing):,}, such as {str(missing[0])!r}"] if missing else []
+    if missing:
+        notes.append(f"{files} of the CSV that are not there: {len(missing):,}, such as {str(missing[0])!r}")
     return [item for item, _ in first.values()], notes
 
 

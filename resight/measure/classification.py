@@ -136,7 +136,7 @@ class Classification:
         """
         from resight.measure.classification_text import class_lines, score_lines
 
-        return "\n".join([*score_lines(self), "", *class_lines(self.confusion, most)])
+        return "\n".join([*score_lines(self), "", *class_lines(self.confusion, most, self.unit)])
 
     def save(
         self, folder: str | os.PathLike[str], about: Mapping[str, Any] | None = None,
@@ -159,7 +159,7 @@ class Classification:
         pictures = {
             "confusion.png": confusion_picture(self.confusion.counts, self.classes),
             "reliability.png": reliability_picture(
-                bins.edges, bins.counts, bins.confidence, bins.accuracy, error=bins.error
+                bins.edges, bins.counts, bins.confidence, bins.accuracy, error=bins.error, unit=self.unit
             ),
         }
         write_folder(folder, {**result_files(self, about or {}), **pictures, **(more or {})})

@@ -24,6 +24,7 @@ from resight.models.weights import (
 )
 
 OF_RUNS = ("branches.", "frame.branches.", "learned.")  # how names of a run's tensors begin
+DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -31,6 +32,8 @@ def choose_device(name: str) -> torch.device:
     """ "auto" takes CUDA, then Apple's MPS, then the CPU. Raises InputError for a device that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name.partition(":")[0] not in DEVICES:
+        raise InputError(f"device {name!r} is not available here (known are auto, {', '.join(DEVICES)})")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()  # "meta" holds no values to bring back

@@ -94,7 +94,10 @@ def weights_path(file: str | os.PathLike[str]) -> Path:
     except (OSError, RuntimeError):  # a name too long, a folder that may not be entered, "~nobody"
         size, wrong = 0, _ABSENT
     if wrong:
-        raise InputError(f"weights file {os.fspath(file)!r} {wrong} (give a file, 'package', 'hub' or 'random')")
+        raise InputError(
+            f"weights file {os.fspath(file)!r} {wrong} (give a file, 'package', 'hub' or 'random'; "
+            "in training also the folder of a run)"
+        )
     if size > MAX_WEIGHT_BYTES:
         raise WorkError(f"weights file {path} is larger than {MAX_WEIGHT_BYTES >> 30} GiB")
     return path

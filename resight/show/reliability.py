@@ -18,7 +18,14 @@ Numbers = Sequence[float] | ArrayLike
 
 
 def reliability_picture(
-    edges: Numbers, counts: Numbers, confidence: Numbers, accuracy: Numbers, *, error: float, title: str = ""
+    edges: Numbers,
+    counts: Numbers,
+    confidence: Numbers,
+    accuracy: Numbers,
+    *,
+    error: float,
+    title: str = "",
+    unit: str = "images",
 ) -> bytes:
     """A PNG: accuracy in each bin of confidence above, how many images are in it below. Guo 2017, figure 1.
 
@@ -27,6 +34,7 @@ def reliability_picture(
     confidence: (B,)      their mean confidence, NaN in an empty bin
     accuracy:   (B,)      their accuracy, NaN in an empty bin
     error:      the expected calibration error, for the heading
+    unit:       what they are, if not images
 
     Raises InputError if the lengths do not fit.
 
@@ -48,7 +56,7 @@ def reliability_picture(
         upper = figure.add_subplot(parts[0])
         lower = figure.add_subplot(parts[1], sharex=upper)
         _draw_accuracy(upper, ends, number, sure, right)
-        _draw_counts(lower, ends, number, sure, right)
+        _draw_counts(lower, ends, number, sure, right, unit)
         upper.set_title(f"{heading}\nECE {error:.3f}" if heading else f"ECE {error:.3f}")
         return encode_png(figure, 200)
 
@@ -71,7 +79,9 @@ def _draw_accuracy(axes: Axes, ends: ArrayLike, number: ArrayLike, sure: ArrayLi
     axes.legend(loc="upper left")
 
 
-def _draw_counts(axes: Axes, ends: ArrayLike, number: ArrayLike, sure: ArrayLike, right: ArrayLike) -> None:
+def _draw_counts(
+    axes: Axes, ends: ArrayLike, number: ArrayLike, sure: ArrayLike, right: ArrayLike, unit: str
+) -> None:  # fmt: skip
     from matplotlib.ticker import MaxNLocator
 
     ends, number, sure, right = (np.asarray(values) for values in (ends, number, sure, right))
@@ -81,7 +91,7 @@ def _draw_counts(axes: Axes, ends: ArrayLike, number: ArrayLike, sure: ArrayLike
         if total:
             mean = float(np.nansum(values * number) / total)
             axes.axvline(mean, color=colour, linewidth=1.1, linestyle="-" if colour == BLUE else "--", label=name)
-    axes.set_ylabel("images")
+    axes.set_ylabel(unit)
     axes.set_xlabel("confidence")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))

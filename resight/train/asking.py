@@ -10,7 +10,7 @@ from typing import Any
 
 from resight.errors import InputError
 from resight.images.places import is_there
-from resight.train.effects import check_given
+from resight.train.effects import check_given, chosen_in
 from resight.train.options import WEIGHTS, TrainOptions, expand, make_options
 from resight.train.run_files import RECORD, read_config, read_record, recorded_options
 
@@ -46,7 +46,7 @@ def ask(
         own = placed(recorded_options(out, record)).as_dict()
         options = make_options(**{**own, **expand(chosen, str(asked.get("input", own["input"]))), **asked})
         folds = folds or _folds(out, record)
-    check_given(options, given)
+    check_given(options, [*given, *chosen_in(content)], folds)
     return Asked(placed(options), folds)
 
 

@@ -20,6 +20,7 @@ from resight.measure.watching import Watch
 from resight.train.history import EpochLine, History, make_history
 from resight.train.options import TrainOptions
 from resight.train.run_files import BEST, LAST, METRICS, short, write_text
+from resight.train.run_folders import lost_checkpoints
 
 if TYPE_CHECKING:
     import lightning.pytorch as lightning
@@ -150,7 +151,8 @@ def read_progress(folder: Path) -> Progress:
     place = folder / LAST
     last, best = try_checkpoint(place), try_checkpoint(folder / BEST)
     if last is None and best is None and not place.is_file() and not (folder / BEST).is_file():
-        return Progress(History(()))
+        gone = "the checkpoints are gone: beginning again from the first epoch"
+        return Progress(History(()), note=gone if lost_checkpoints(folder) else "")
     whole = best is not None and "optimizer_states" in best  # older versions kept only the weights of the best
     after, later = (len(one["history"]) if one else 0 for one in (last, best))
     if best is not None and whole and later > after:

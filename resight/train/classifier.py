@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ from resight.train.options import TrainOptions, resolved
 from resight.train.plan import Plan, make_facts, network_name, own_part_notes, rank, used
 from resight.train.run_files import (
     BEST,
+    LEARNED,
     MODEL,
+    OPTIONS,
     SKIPPED,
     SPLIT,
     skipped_text,
@@ -29,7 +31,8 @@ from resight.train.run_files import (
     write_record,
     write_text,
 )
-from resight.train.run_folders import check_same, clear, found_run, reserved
+from resight.train.run_folders import beginning, check_outside, check_same, clear, found_run, reserved
+from resight.train.seen_before import learned_text
 from resight.train.splits import split_examples, write_split
 
 if TYPE_CHECKING:
@@ -77,12 +80,14 @@ def train_classifier(
     is gone on with is damaged;
     KeyboardInterrupt for Ctrl-C, after which `resume` goes on with the last finished epoch.
     """
+    from resight.train.networks import native_size
+
     if options is not None and given:
         raise InputError(f"give options, or {', '.join(given)}: not both")
     check_installed()
     place = Path(out)
     asked = _ask(place, options, folds, resume, given)
-    known, folds = asked.options, asked.folds
+    known, folds = resolved(asked.options, native_size(asked.options)), asked.folds
     if data is None and not resume:
         raise InputError("give the data: class folders, or a CSV with path and label (without data only --resume)")
     examples = data if isinstance(data, Examples) else read_examples(
@@ -90,28 +95,27 @@ def train_classifier(
     )  # fmt: skip
     if examples.sequences != known.sequences:
         raise InputError("examples of sequences need the option sequences, and the other way round")
+    check_outside(place, examples.source)
     examples = replace(examples, notes=(*examples.notes, *folder_notes(examples, known, folds)))
     listener = Listener(progress or unwatched, report, tell or (lambda text: None))
     if folds:
         from resight.train.folds import train_folds
 
-        return train_folds(examples, known, place, folds, resume=resume, listener=listener)
+        return train_folds(examples, known, place, folds, asked=asked.options, resume=resume, listener=listener)
     split = split_examples(grouped(examples, known), validation=known.validation, test=known.test, seed=known.seed)
     if known.early_stop and not split.val:
         raise InputError("early_stop needs images to validate with: set validation above 0, or leave early_stop out")
-    return train_one(Plan(examples, split, known, place), resume=resume, listener=listener)
+    return train_one(Plan(examples, split, known, place, asked=asked.options), resume=resume, listener=listener)
 
 
 def _ask(out: Path, options: TrainOptions | None, folds: int, resume: bool, given: dict[str, Any]) -> Asked:
-    """What is asked for, with every default filled in."""
-    from resight.train.networks import native_size
-
+    """What is asked for."""
     if options is not None:
         asked = Asked(options, folds)
     else:
         named = {key: given.pop(key, None) for key in ("preset", "config")}
         asked = ask(out, given, folds=folds, resume=resume, **named)
-    return replace(asked, options=placed(resolved(asked.options, native_size(asked.options))))
+    return replace(asked, options=placed(asked.options))
 
 
 def train_one(plan: Plan, *, resume: bool, listener: Listener) -> Run:
@@ -138,9 +142,10 @@ def train_one(plan: Plan, *, resume: bool, listener: Listener) -> Run:
         record = {**make_facts(plan, network.record(), made.stock.skipped), "fresh": list(network.fresh)}
         record |= {"taken": list(network.taken)} if network.taken else {}
         record |= {"settled": made.settled} if made.settled else {}
+        record |= _learned_before(plan, before)
         record["seconds_reading"] = round(time.monotonic() - started, 3)
         if before is not None:
-            check_same(plan.folder, before, record, plan.options)
+            _go_on(plan, before, record, made.stock, listener.tell)
         elif first:
             _begin(plan, record, made.stock, listener.tell)
         history = _fit(plan, network, made, listener)
@@ -158,6 +163,9 @@ def _check_finished(plan: Plan, before: dict[str, Any], tell: Tell) -> None:
         restored = restore_model(plan.folder, before)
     if restored:
         tell(f"{plan.folder / MODEL} was lost, and is restored from {BEST}")
+    if not (plan.folder / SPLIT).is_file():
+        write_split(plan.split, grouped(plan.examples, plan.options), plan.folder / SPLIT)
+        tell(f"{plan.folder / SPLIT} was lost, and is written again")
     how = f"was {stopped_text(before)}" if "stopped" in before else "has finished before"
     tell(f"{plan.folder} {how}; nothing is trained")
 
@@ -184,16 +192,52 @@ def _tell_data(plan: Plan, stock: Stock, tell: Tell) -> None:
         tell(f"  ... and {len(stock.skipped) - SHOWN:,} more, all in {SKIPPED}")
 
 
+def _learned_before(plan: Plan, before: dict[str, Any] | None) -> dict[str, Any]:
+    """How much the runs that training starts from were trained on, as the record says it; as it said when it began."""
+    from resight.train.warm_start import learned_before, start_folders
+
+    if before is not None:
+        return {"learned_before": before["learned_before"]} if "learned_before" in before else {}
+    if not start_folders(plan.options):
+        return {}
+    learned, unknown = learned_before(plan.options)
+    return {"learned_before": {"paths": len(learned), "unknown": unknown}}
+
+
 def _begin(plan: Plan, record: dict[str, Any], stock: Stock, tell: Tell) -> None:
     """The files of a run that begins; run.json last, for which all others must be there."""
     if clear(plan.folder):
         tell(f"no epoch of the training in {plan.folder} had ended: this one begins in its place")
+    with beginning(plan.folder):
+        _write_first(plan, record, stock, (OPTIONS, SPLIT, SKIPPED, LEARNED))
+        write_record(plan.folder, record)
+
+
+def _go_on(plan: Plan, before: dict[str, Any], record: dict[str, Any], stock: Stock, tell: Tell) -> None:
+    """Whether a run may be gone on with; files of its beginning that were lost are written again."""
+    check_same(plan.folder, before, record, plan.options)
+    lost = [name for name in (OPTIONS, SPLIT, SKIPPED, LEARNED) if not (plan.folder / name).is_file()]
+    for name in _write_first(plan, record, stock, lost):
+        tell(f"{plan.folder / name} was lost, and is written again")
+
+
+def _write_first(plan: Plan, record: dict[str, Any], stock: Stock, names: Collection[str]) -> list[str]:
+    """Write these of the files that a run begins with; which of them it has."""
+    from resight.train.warm_start import learned_before
+
     items, val = plan.examples.items, set(plan.split.val)
-    rows = [(str(items[place].path), "val" if place in val else "train", why) for place, why in stock.skipped.items()]
-    write_options(plan.folder, plan.options)
-    write_split(plan.split, grouped(plan.examples, plan.options), plan.folder / SPLIT)
-    write_text(plan.folder / SKIPPED, skipped_text(rows))
-    write_record(plan.folder, record)
+    names = [name for name in names if name != LEARNED or "learned_before" in record]
+    for name in names:
+        if name == OPTIONS:
+            write_options(plan.folder, plan.asked or plan.options)
+        elif name == SPLIT:
+            write_split(plan.split, grouped(plan.examples, plan.options), plan.folder / SPLIT)
+        elif name == SKIPPED:
+            rows = ((str(items[at].path), "val" if at in val else "train", why) for at, why in stock.skipped.items())
+            write_text(plan.folder / SKIPPED, skipped_text(rows))
+        else:
+            write_text(plan.folder / LEARNED, learned_text(learned_before(plan.options)[0]))
+    return names
 
 
 def _fit(plan: Plan, network: Any, made: Prepared, listener: Listener) -> History:

@@ -40,7 +40,8 @@ class ExportReport:
     """An ONNX file that was written, and how it compares with the run.
 
     inputs       name of each input and what it takes
-    checked      images (or sequences) that both have classified;  real: from the run's data, else random pixels
+    unit         what is classified: images or sequences
+    checked      how many of them both have classified;  real: from the run's data, else random pixels
     difference   largest of two probabilities;  logits: of two logits
     """
 
@@ -54,9 +55,10 @@ class ExportReport:
     difference: float
     logits: float
     seconds: float
+    unit: str = "images"
 
     def __str__(self) -> str:
-        kind = "images of the run's data" if self.real else "images of random pixels"
+        kind = f"{self.unit} of the run's data" if self.real else f"{self.unit} of random pixels"
         return (
             f"{self.file}: {self.size / 2**20:.1f} MiB, opset {self.opset}; probabilities within "
             f"{self.difference:.1e} of the run's on {self.checked} {kind}"
@@ -108,7 +110,7 @@ def export_onnx(run: Run, file: str | os.PathLike[str], *, tolerance: float = TO
              f"{array.dtype}" for name, array in inputs.items()}  # fmt: skip
     return ExportReport(
         str(target), len(data), len(own.classes), takes, OPSET, len(next(iter(inputs.values()))), real, difference,
-        logits, time.perf_counter() - started,
+        logits, time.perf_counter() - started, run.unit,
     )  # fmt: skip
 
 

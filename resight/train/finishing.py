@@ -29,6 +29,7 @@ from resight.train.run_files import (
     write_record,
     write_text,
 )
+from resight.train.run_folders import LOST, lost_checkpoints, reserved
 
 if TYPE_CHECKING:
     from resight.train.runs import Run
@@ -60,7 +61,6 @@ def finish_run(
     lost, they are restored from its best checkpoint.
     Raises InputError if the folder holds no run or no epoch has ended, WorkError if it is damaged, or trains just now.
     """
-    from resight.train.run_folders import reserved
     from resight.train.runs import Run
 
     place = Path(folder)
@@ -78,6 +78,11 @@ def finish_run(
 
 def _finish(folder: Path, record: Mapping[str, Any], tell: Callable[[str], None]) -> None:
     kept = kept_epoch(folder)
+    if kept is None and lost_checkpoints(folder):
+        raise WorkError(f"{folder}: nothing can be kept of this training, {LOST}")
+    if kept is None and any((folder / name).is_file() for name in (LAST, BEST)):
+        raise WorkError(f"{folder}: {LAST} and {BEST} are lost or damaged, there is nothing to keep: remove {folder} "
+                        "and train again")  # fmt: skip
     if kept is None:
         raise InputError(f"{folder}: no epoch of this training has ended, there is nothing to keep: train again, the "
                          "same --out may be used")  # fmt: skip
@@ -135,7 +140,8 @@ def restore_model(folder: Path, record: Mapping[str, Any]) -> bool:
     try:
         write_model(file, network.state_dict(), str(record["model"]["sha256"]))
     except WorkError as error:
-        raise WorkError(f"{lost}, and cannot be restored ({error}): {otherwise}") from error
+        why = str(error) if (folder / BEST).is_file() else f"so is {BEST}, and {LAST} is of a later epoch"
+        raise WorkError(f"{lost}, and cannot be restored ({why}): {otherwise}") from error
     return True
 
 

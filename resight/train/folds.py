@@ -51,8 +51,10 @@ class FoldedRuns:
 
 def train_folds(
     examples: Examples, options: TrainOptions, out: Path, folds: int, *, resume: bool, listener: Listener,
+    asked: TrainOptions | None = None,
 ) -> FoldedRuns:  # fmt: skip
-    """Train `folds` runs into out/fold-1 ...; arguments as of `train_classifier`, options filled in.
+    """Train `folds` runs into out/fold-1 ...; arguments as of `train_classifier`, options filled in;
+    asked: before they were, see `Plan`.
 
     With resume, folds that have finished are not trained again. Raises InputError if a fold cannot be cut, or `out` is
     there already and resume is not asked for.
@@ -65,7 +67,7 @@ def train_folds(
     for number in range(folds):
         split = split_examples(grouped(examples, options), validation=options.validation, test=options.test,
                                seed=options.seed, folds=folds, fold=number)  # fmt: skip
-        plans.append(Plan(examples, split, options, out / f"fold-{number + 1}", number + 1, folds))
+        plans.append(Plan(examples, split, options, out / f"fold-{number + 1}", number + 1, folds, asked))
     runs = tuple(train_one(plan, resume=resume, listener=listener) for plan in plans)
     found = FoldedRuns(out, runs, tuple(float(run.record["last"]["val_accuracy"]) for run in runs))
     if rank(options) == 0:

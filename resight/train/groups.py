@@ -24,7 +24,10 @@ def grouped(examples: Examples, options: TrainOptions) -> Examples:
 
 
 def folder_notes(examples: Examples, options: TrainOptions, folds: int = 0) -> list[str]:
-    """A note if images that lie together in folders inside the classes are split one by one."""
+    """A note if images that lie together in folders inside the classes are split one by one, or the option groups
+    has no effect."""
+    if options.groups == "folder" and all(item.group is not None for item in examples.items):
+        return ["groups folder has no effect: the data names a group for each example, which stays"]
     parts = {item.part for item in examples.items}
     cut = folds or (options.validation and "val" not in parts) or (options.test and "test" not in parts)
     listed = examples.source.lower().endswith(".csv")  # whoever lists images could have given groups

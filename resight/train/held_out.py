@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from resight.errors import InputError, unknown
 from resight.images.examples import PARTS, Example, Examples, read_examples
-from resight.images.identical import identical
-from resight.train.seen_before import seen_before, trained_parts
+from resight.train.seen_before import is_image, same_contents, same_files, seen_before, trained_parts
 
 if TYPE_CHECKING:
     from resight.train.runs import Run
@@ -68,7 +67,7 @@ def held_out(
     if part == "train" and all(before.get(item.path) == "train" for item in items):
         notes.append(f"these are the {run.unit} that the run was trained on: this is no test")
     else:
-        notes += _seen(items, seen_before(run), examples, refuse=not allow_leak, copies=whole)
+        notes += _seen(run, items, examples, refuse=not allow_leak, copies=whole)
     return HeldOut(tuple(items), examples.source, part, left_out, (*notes, *_absent(items, run.classes, run.unit)))
 
 
@@ -94,7 +93,7 @@ def learn_and_test(
         raise InputError(f"{examples.source}: expected training {run.unit} of at least 2 classes, got {len(classes)}")
     items, left_out = known_labels(test, classes, examples, ignore_unknown)
     notes = [*examples.notes, *_left_out(left_out)]
-    notes += _seen(items, seen_before(run), examples, refuse=not allow_leak, copies=whole)
+    notes += _seen(run, items, examples, refuse=not allow_leak, copies=whole)
     notes += _absent(items, classes, run.unit)
     return tuple(train), HeldOut(tuple(items), examples.source, "test", left_out, tuple(notes))
 
@@ -186,40 +185,47 @@ def _absent(items: Sequence[Example], classes: Sequence[str], unit: str) -> list
     return [f"no {unit} of {_some(absent)} to test"] if absent else []
 
 
-def _seen(
-    items: Sequence[Example], before: Mapping[Path, str], examples: Examples, *, refuse: bool, copies: bool
-) -> list[str]:  # fmt: skip
+def _seen(run: Run, items: Sequence[Example], examples: Examples, *, refuse: bool, copies: bool) -> list[str]:
     """Notes on images that are in training or validation too; refuse: or an error, for other files too if `copies`."""
-    notes, unit = [], examples.unit
+    before, unit = seen_before(run), examples.unit
+    notes = [f"whether they were trained on by {folder}, which training started from, cannot be told"
+             for folder in _untold(run)]  # fmt: skip
     tested = [item.path for item in items]
     for part, what in (("train", "trained on"), ("val", "used to choose the epoch")):
         theirs = [path for path, its in before.items() if its == part]
         there = [path for path in theirs if path.exists()]
-        same, shared = _shared(tested, there)
+        same, shared = ([tested[place] for place in found]
+                        for found in (same_files(tested, theirs), same_contents(tested, there)))  # fmt: skip
+        shared = list(dict.fromkeys([*same, *shared]))
         bad = shared if copies else same
         if part == "train" and refuse and bad:
             raise InputError(
-                f"{examples.source}: {len(bad):,} of its {len(items):,} {unit} were trained on, such as {bad[0]}: that "
-                f"is no test; give other {unit}, or test them all the same with --allow-leak"
+                f"{examples.source}: {len(bad):,} of its {len(items):,} {unit} were trained on"
+                f"{_how(bad, theirs, unit)}, such as {bad[0]}: that is no test; give other {unit}, or "
+                "test them all the same with --allow-leak"
             )
         if shared:
             kind = "" if len(same) == len(shared) else " under the same or another name"
-            notes.append(f"{len(shared):,} of the {len(items):,} {unit} were {what}{kind}, such as {shared[0]}")
+            notes.append(f"{len(shared):,} of the {len(items):,} {unit} were {what}{_how(shared, theirs, unit)}{kind}, "
+                         f"such as {shared[0]}")  # fmt: skip
         if len(there) < len(theirs) and part == "train":
             gone = len(theirs) - len(there)
             notes.append(f"{gone:,} of the {len(theirs):,} training {unit} are no longer there to be compared with")
     return notes
 
 
-def _shared(tested: Sequence[Path], others: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Which of the first are among the second as the same file, and as that or another one of the same content."""
-    own = set(others)
-    same = {place for place, path in enumerate(tested) if path in own}
-    shared = set(same)
-    for group in identical([*tested, *others]):
-        if group[-1] >= len(tested):
-            shared |= {place for place in group if place < len(tested)}
-    return [tested[place] for place in sorted(same)], [tested[place] for place in sorted(shared)]
+def _untold(run: Run) -> list[str]:
+    kept = run.record.get("learned_before")
+    unknown = kept.get("unknown") if isinstance(kept, dict) else None
+    return [str(folder) for folder in unknown] if isinstance(unknown, list) else []
+
+
+def _how(bad: Sequence[Path], theirs: Sequence[Path], unit: str) -> str:
+    """Of sequences of which frames were seen as images, and the other way round."""
+    kinds = {is_image(path) for path in theirs}
+    if set(bad) & set(theirs) or (unit == "sequences") not in kinds:
+        return ""
+    return " as single frames" if unit == "sequences" else " as frames of sequences"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -154,7 +154,8 @@ class TrainOptions:
                 raise InputError(f"{name} must be from {least} to {most}, got {value}")
         if self.validation + self.test > 0.9:
             raise InputError(
-                f"validation and test leave {1 - self.validation - self.test:.2f} for training: make them smaller"
+                f"validation {self.validation:g} and test {self.test:g} must leave at least 0.1 for training: make "
+                "them smaller"
             )
         if self.stem == "patch" and self.sift_settings["step"] != 4:
             raise InputError(

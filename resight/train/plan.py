@@ -26,6 +26,8 @@ class Plan:
     """One training before it begins: what it learns from, how, and where it is kept.
 
     fold, folds: which of how many, from 1; None and 0 if it is none
+    asked: the options before defaults were filled in, which options.yaml keeps: with it, what depends on others follows
+           them in another training too
     """
 
     examples: Examples
@@ -34,6 +36,7 @@ class Plan:
     folder: Path
     fold: int | None = None
     folds: int = 0
+    asked: TrainOptions | None = None
 
     @property
     def unit(self) -> str:

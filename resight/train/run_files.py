@@ -1,9 +1,10 @@
 """A training run on disk: what was asked, what it learned from, what came out, and the network to use.
 
     run.json           versions, options, classes, data and its digest, counts, the network, times, the best epoch
-    options.yaml       the options, for --config
+    options.yaml       the options as they were asked for, for --config; run.json has all defaults filled in
     split.csv          path, label, part, group of every image: a data set of its own
     skipped.csv        images that could not be read, and why
+    learned_before.csv what the runs that it started from were trained on; only if there are any
     metrics.csv        a row for each epoch;  curves.png: the same as a picture;  tensorboard/: the same for TensorBoard
     checkpoints/       last.ckpt, to go on from; best.ckpt
     model.safetensors  the best weights
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 FORMAT = "resight-train-1"
 LIMIT = 64 * 2**20  # bytes of run.json
 RECORD, OPTIONS, SPLIT, SKIPPED = "run.json", "options.yaml", "split.csv", "skipped.csv"
+LEARNED = "learned_before.csv"
 METRICS, CURVES, MODEL, CHECKPOINTS = "metrics.csv", "curves.png", "model.safetensors", "checkpoints"
 LAST, BEST, TENSORBOARD = f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/best.ckpt", "tensorboard"
 
@@ -44,7 +46,9 @@ def read_model(file: Path, expected: str) -> dict[str, torch.Tensor]:
 
     from resight.models.weights import MAX_WEIGHT_BYTES
 
-    how = f"`resight train finish {file.parent}` restores it from {BEST}, if that is whole"
+    kept = [name for name in (BEST, LAST) if (file.parent / name).is_file()]
+    how = (f"`resight train finish {file.parent}` restores it from {kept[0]}, if that holds it" if kept else
+           f"so are the checkpoints it could be restored from: bring {MODEL} back, or train again")  # fmt: skip
     try:
         data = read_bytes_of(file, MAX_WEIGHT_BYTES)
     except InputError as error:

@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import InputError, WorkError, advice
+from resight.images.places import is_folder
 from resight.train.options import TrainOptions, changed
 from resight.train.run_files import (
+    BEST,
     CHECKPOINTS,
+    LAST,
+    LEARNED,
+    METRICS,
     OPTIONS,
     RECORD,
     SKIPPED,
@@ -23,11 +28,14 @@ from resight.train.run_files import (
 )
 
 # What a run leaves before its first epoch has ended.
-FIRST = {RECORD, OPTIONS, SPLIT, SKIPPED, CHECKPOINTS, TENSORBOARD}
+FIRST = {RECORD, OPTIONS, SPLIT, SKIPPED, LEARNED, CHECKPOINTS, TENSORBOARD}
 EVENTS = "events.out.tfevents"
 NOT_DECIDING = ("device", "devices", "nodes", "workers")  # a run may go on with others
 TEMPORARY = ".resight-"
+BEGINS = ".resight-begins"  # is there while the first files of a run are written
 SHOWN = 4
+LOST = ("its checkpoints are gone: --resume begins it again from the first epoch, or choose another --out and remove "
+        "this one")  # fmt: skip
 
 
 def found_run(folder: Path, resume: bool) -> dict[str, Any] | None:
@@ -43,9 +51,9 @@ def found_run(folder: Path, resume: bool) -> dict[str, Any] | None:
     if not any(folder.iterdir()) or has_no_epoch(folder):
         return None
     if not (folder / RECORD).exists():
-        # Perhaps of a training that was killed before it wrote run.json; or somebody's own options.yaml.
+        # Of a training that was killed before it wrote run.json, if that left its mark; or somebody's own options.yaml.
         own = _holds_only_first(folder)
-        if own and resume:
+        if own and (resume or (folder / BEGINS).is_file()):
             return None
         hint = ", or --resume to begin again in it" if own else ""
         raise InputError(f"{folder} is there already and is not overwritten: choose another --out{hint}")
@@ -54,9 +62,24 @@ def found_run(folder: Path, resume: bool) -> dict[str, Any] | None:
         return record
     if record["state"] == "finished":
         raise InputError(f"{folder} holds a finished training, which is not overwritten: choose another --out")
+    if lost_checkpoints(folder):
+        raise InputError(f"{folder} holds a training that has not finished, which is not overwritten; {LOST}")
     raise InputError(f"{folder} holds a training that has not finished, which is not overwritten: choose another "
                      f"--out, or --resume to go on with it (`resight train finish {folder}` keeps its best epoch "
                      "as it is)")  # fmt: skip
+
+
+def check_outside(folder: Path, source: str) -> None:
+    """Raises InputError if a new folder of results would lie in the folder of the data, and be a class or a part there.
+
+    source: folder or CSV of the data
+    """
+    if not is_folder(source) or (folder / RECORD).exists() or (folder / "fold-1" / RECORD).exists():
+        return
+    inside = Path(os.path.realpath(folder))
+    if inside.is_relative_to(os.path.realpath(source)):
+        raise InputError(f"{folder} lies in the folder of the data, {source}, where it would be taken for a class: "
+                         "choose an --out outside of it")  # fmt: skip
 
 
 def has_no_epoch(folder: Path) -> bool:
@@ -64,6 +87,11 @@ def has_no_epoch(folder: Path) -> bool:
     if not (folder / RECORD).is_file() or not _holds_only_first(folder):
         return False
     return bool(read_record(folder)["state"] == "training")
+
+
+def lost_checkpoints(folder: Path) -> bool:
+    """Whether epochs of a training in this folder have ended and no checkpoint of them is there any more."""
+    return (folder / METRICS).is_file() and not any((folder / name).is_file() for name in (LAST, BEST))
 
 
 def _holds_only_first(folder: Path) -> bool:
@@ -133,13 +161,25 @@ def reserved(folder: Path) -> Iterator[None]:
         if handle is not None:
             _lock(handle, folder)
         for left in (*folder.glob(f"{TEMPORARY}*"), *(folder / CHECKPOINTS).glob(f"{TEMPORARY}*")):
-            left.unlink(missing_ok=True)  # of a process that was killed while it wrote
+            if left.name != BEGINS or (folder / RECORD).exists():
+                left.unlink(missing_ok=True)  # of a process that was killed while it wrote
         yield
     finally:
         if handle is not None:
             os.close(handle)
         with contextlib.suppress(OSError):
             folder.rmdir()  # refused unless it is empty
+
+
+@contextlib.contextmanager
+def beginning(folder: Path) -> Iterator[None]:
+    """Marks a folder while the first files of a run are written: whoever is killed there leaves nothing to keep."""
+    try:
+        (folder / BEGINS).touch()
+        yield
+        (folder / BEGINS).unlink(missing_ok=True)
+    except OSError as error:
+        raise WorkError(f"cannot write {folder}: {advice(error)}") from error
 
 
 def _lock(handle: int, folder: Path) -> None:

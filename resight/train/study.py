@@ -18,16 +18,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_type_hints
 
-from resight.errors import InputError
+from resight.errors import InputError, WorkError
 from resight.images.examples import Examples, read_examples
 from resight.images.lines import read_bytes_of
 from resight.measure.watching import Watch
 from resight.tables.atomic import AtomicFiles
 from resight.train.options import TrainOptions, resolved
-from resight.train.run_folders import NOT_DECIDING
+from resight.train.run_folders import NOT_DECIDING, check_outside
 from resight.train.study_config import Study
 from resight.train.study_data import check_parts, shortages, write_source
-from resight.train.study_folder import own_folder
+from resight.train.study_folder import check_own, own_folder
 
 if TYPE_CHECKING:
     from resight.train.checkpoints import Report
@@ -74,18 +74,32 @@ class Cell:
         return f"{name}: accuracy {self.accuracy:.3f}{changes}"
 
 
+@dataclass(frozen=True)
+class Failure:
+    """One run of a study that failed, and why; the others go on."""
+
+    row: str
+    seed: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.row}, seed {self.seed}: failed: {self.reason}"
+
+
 def run_study(
     study: Study, *, device: str = "auto", announce: Callable[[str], None] | None = None,
     tell: Callable[[str], None] | None = None, report: Report | None = None, progress: Watch | None = None,
-) -> Iterator[Cell]:  # fmt: skip
-    """The cells of a study, seed by seed and row by row, as they are finished.
+) -> Iterator[Cell | Failure]:  # fmt: skip
+    """The cells of a study, seed by seed and row by row, as they are finished; of a run that fails its Failure.
 
     announce: is called with "row, seed n" before each run; tell: with what is worth knowing before the first one
     report, progress: as `train_classifier` takes them
 
-    Raises InputError if the data has no test part, a row cannot be trained, or the folder is not its own; WorkError if
-    another process is at the same study, or a run fails; those before it are kept.
+    Raises InputError if the data has no test part, a row cannot be trained, or the folder is not its own or lies in
+    that of the data; WorkError if another process is at the same study. Run again, what has failed is tried again.
     """
+    check_own(Path(study.out))
+    check_outside(Path(study.out), study.data)
     examples = read_examples(study.data, sequences=study.sequences)
     check_parts(study, examples)
     starts = {row: _start(row, options, examples) for row, options in study.rows}
@@ -101,11 +115,11 @@ def run_study(
                 trained = _key(examples.digest, *shares, _deciding(chosen), *starts[row])
                 folder = Path(study.out) / "runs" / row / f"seed-{seed}-{trained[:8]}"
                 key = _key(trained, study.perturb)
-                known = _known(study, folder, key)
+                known: Cell | Failure | None = _known(study, folder, key)
                 if known is None:
                     if announce is not None:
                         announce(f"{row}, seed {seed}")
-                    known = _measure(study, row, seed, folder, source, chosen, key, report, progress)
+                    known = _tried(study, row, seed, folder, source, chosen, key, report, progress)
                 yield known
 
 
@@ -139,6 +153,17 @@ def _taught(study: Study, examples: Examples) -> Iterator[str]:
             if seen:
                 yield (f"rows.{row} starts from {folder}, which was trained on {len(seen):,} of the {len(paths):,} "
                        "examples outside the test part: validated on them, it scores too high")  # fmt: skip
+
+
+def _tried(
+    study: Study, row: str, seed: int, folder: Path, source: Path, options: TrainOptions, key: str,
+    report: Report | None, progress: Watch | None,
+) -> Cell | Failure:  # fmt: skip
+    """The cell, or why there is none: a night of other rows must not end by it."""
+    try:
+        return _measure(study, row, seed, folder, source, options, key, report, progress)
+    except (InputError, WorkError) as error:
+        return Failure(row, seed, str(error))
 
 
 def _measure(

@@ -11,7 +11,7 @@ from typing import Any
 
 from resight.errors import InputError, unknown
 from resight.images.settings import read_settings
-from resight.train.effects import check_given
+from resight.train.effects import check_given, chosen_in
 from resight.train.options import WEIGHTS, TrainOptions, make_options
 
 MOST_RUNS = 1000
@@ -153,7 +153,7 @@ def _row(row: str, own: object, common: dict[str, Any], preset: str | None, fold
                 raise InputError(f"{where}: {why}")
     try:
         options = make_options(preset, **_placed_weights({**common, **mine}, folder))
-        check_given(options, mine)
+        check_given(options, [*mine, *chosen_in(common)])
     except InputError as error:
         raise InputError(f"rows.{row}: {error}") from error
     return options

@@ -50,14 +50,22 @@ class Line:
     milliseconds: float | None = None
 
 
-def table_lines(cells: Iterable[Cell], milliseconds: Mapping[str, float] | None = None) -> list[Line]:
-    """One line per row, in the order in which they first come; milliseconds: {row: time of an image}."""
-    rows: dict[str, dict[int, Cell]] = {}
+def table_lines(
+    cells: Iterable[Cell], milliseconds: Mapping[str, float] | None = None, order: Sequence[str] = ()
+) -> list[Line]:
+    """One line per row that has a run.
+
+    milliseconds: {row: time of an image}
+    order:        names of all rows, of which some may have no run; otherwise as they first come
+    """
+    rows: dict[str, dict[int, Cell]] = {row: {} for row in order}
     for cell in cells:
         rows.setdefault(cell.row, {})[cell.seed] = cell
     first = next(iter(rows.values()), {})
     lines = []
     for row, found in rows.items():
+        if not found:
+            continue
         own = list(found.values())
         names = own[0].perturbed
         pairs = [
@@ -142,7 +150,9 @@ def notes(lines: Sequence[Line], unit: str = "image") -> list[str]:
     tested = any(line.accuracy for line in lines)
     named = {"main": "accuracy" if tested else "val", "one": f"{'an' if unit[0] in 'aeiou' else 'a'} {unit}"}
     said = [SHARES + (TESTED if tested else UNTESTED) + REST.format(**named)]
-    changes = [f"{name}: {PERTURBATIONS[parse_perturbation(name)[0]].what}" for name in lines[0].perturbed]
+    changes = [
+        f"{name}: {PERTURBATIONS[parse_perturbation(name)[0]].what}" for name in (lines[0].perturbed if lines else ())
+    ]
     return [*said, f"Accuracy on the test images changed so: {'; '.join(changes)}."] if changes else said
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from resight.train.options import WEIGHTS, TrainOptions
 from resight.train.plan import Plan
 from resight.train.run_files import MODEL, RECORD, read_model
 from resight.train.runs import Run
-from resight.train.seen_before import trained_parts
+from resight.train.seen_before import same_files, seen_before
 
 WHAT = {"rgb": "backbone", "sift": "SIFT branch"}
 
@@ -119,7 +119,8 @@ def start_text(network: Any) -> str:
 
 
 def start_notes(plan: Plan) -> list[str]:
-    """A note for each part of a plan that the run which it starts from was trained on: its figures would flatter."""
+    """A note for each part of a plan that a run which it starts from, or one before, was trained on: figures would
+    flatter."""
     notes = []
     for folder in start_folders(plan.options):
         for part, what in (("val", "validation"), ("test", "test")):
@@ -130,8 +131,9 @@ def start_notes(plan: Plan) -> list[str]:
                 notes.append(f"whether {folder} was trained on the {what} examples cannot be told: {error}")
                 continue
             if known:
-                notes.append(f"{folder} was trained on {len(known):,} of the {len(paths):,} {what} examples, whose "
-                             "scores will be too high: with its split.csv as the data, parts are the same")  # fmt: skip
+                notes.append(f"{folder}, or a run before it, was trained on {len(known):,} of the {len(paths):,} "
+                             f"{what} examples, such as {known[0]}: their scores will be too high; its split.csv as "
+                             "the data has its parts")  # fmt: skip
     return notes
 
 
@@ -167,7 +169,26 @@ def sources(options: TrainOptions) -> list[tuple[str, str, str]]:
     return {"rgb": [rgb], "sift": [sift], "fusion": [rgb, sift]}[options.input]
 
 
-def trained_on(folder: Path, paths: Iterable[Path]) -> list[Path]:
-    """Which of these a run was trained on. Raises InputError if there is no run, or its split.csv cannot be read."""
-    parts = trained_parts(open_start(folder))
-    return [path for path in paths if parts.get(path) == "train"]
+def trained_on(folder: Path, paths: Sequence[Path]) -> list[Path]:
+    """Which of these a run, or one that it started from, was trained on.
+
+    Raises InputError if there is no run, or what it has seen cannot be read.
+    """
+    return [paths[place] for place in same_files(paths, _learned(folder))]
+
+
+def learned_before(options: TrainOptions) -> tuple[list[Path], list[str]]:
+    """All that the runs which training with these options starts from were trained on, themselves or before; and the
+    folders of those of which that cannot be told any more."""
+    found: dict[Path, None] = {}
+    unknown = []
+    for folder in start_folders(options):
+        try:
+            found |= dict.fromkeys(_learned(folder))
+        except InputError:  # told by start_notes
+            unknown.append(str(folder))
+    return list(found), unknown
+
+
+def _learned(folder: Path) -> list[Path]:
+    return [path for path, part in seen_before(open_start(folder)).items() if part == "train"]

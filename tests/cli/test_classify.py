@@ -53,7 +53,9 @@ def test_files(made, tmp_path, capsys):
     (tmp_path / "bad.png").write_text("x")
     words = ["classify", folder, str(images / "red"), str(tmp_path / "bad.png")]
     assert resight([*words, "--out", str(tmp_path / "a.csv")]) == 0
-    assert "3 rows, 1 of which could not be read" in capsys.readouterr().out
+    assert "3 rows, 1 of which could not be read\n" in capsys.readouterr().out
+    assert resight([*words, "--out", str(tmp_path / "a.csv")]) == 0
+    assert "3 rows, 1 of which could not be read, in place of an older file\n" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [row["predicted"] for row in rows] == ["red", "red", ""]
     assert rows[2]["path"] == str(tmp_path / "bad.png")

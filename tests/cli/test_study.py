@@ -136,6 +136,34 @@ def test_a_study_of_sequences(tmp_path, capsys):
     assert "at most 9 training sequences a class" in page
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_that_fails_does_not_end_the_others(plan, capsys):
+    """Of three rows the first can never learn, so that there is nothing to compare with."""
+    wild = {"lr": 1000.0, "optimiser": "sgd", "warmup": 0.0, "epochs": 20}
+    rows = {"wild": wild, "a": {}, "b": {"lr": 0.01}}
+    file = written(plan.parent, seeds=[0, 1], rows=rows)
+    assert run(["train", "study", str(file), "--device", "cpu"]) == 1
+    told = capsys.readouterr()
+    assert "1 of 6  wild, seed 0: failed: " in told.out and "6 of 6  b, seed 1: accuracy" in told.out
+    assert told.err.startswith("resight: 2 of 6 runs failed, the first of them wild, seed 0: failed: ")
+    page = (plan.parent / "mine" / "mine.md").read_text()
+    assert list(table(page)) == ["a", "b"] and {words["vs first"] for words in table(page).values()} == {"-"}
+    assert "- Not in the table: wild, seed 1: failed: " in page
+    assert len(list(csv.DictReader((plan.parent / "mine" / "mine.csv").open()))) == 4
+
+    assert run(["train", "study", str(written(plan.parent, seeds=[0, 1], rows={"wild": wild}))]) == 1
+    written(plan.parent, seeds=[0, 1], rows={"a": {}, "b": {"lr": 0.01}})
+    capsys.readouterr()
+    assert run(["train", "study", str(file), "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.count("(as before)") == 4
+
+
+def test_a_study_in_the_folder_of_its_data_is_refused(plan, capsys):
+    assert run(["train", "study", str(plan), "--out", str(plan.parent / "sky" / "new")]) == 2
+    assert "new lies in the folder of the data" in capsys.readouterr().err
+
+
 def test_what_is_wrong_is_told_first(plan, capsys):
     plan.write_text(plan.read_text().replace('"fusion"', '"fushion"'))
     assert run(["train", "study", str(plan)]) == 2

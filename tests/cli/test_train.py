@@ -223,3 +223,29 @@ def test_help_loads_nothing_heavy():
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_an_interruption_promises_only_what_is_kept(tmp_path, monkeypatch, capsys, data):
+    def stop(*given, **named):
+        raise KeyboardInterrupt
+
+    def call(*words):
+        return cli.run(list(map(str, words))), *capsys.readouterr()
+
+    monkeypatch.setattr("resight.train.classifier.train_classifier", stop)
+    code, _, err = call("train", "classify", data, "--out", tmp_path / "run", *tiny_flags())
+    said = "resight: interrupted before an epoch had ended: nothing is kept, run the same command again\n"
+    assert (code, err) == (130, said)
+    for place in ("run", "folds/fold-1"):
+        (tmp_path / place / "checkpoints").mkdir(parents=True)
+        (tmp_path / place / "checkpoints" / "last.ckpt").touch()
+        _, _, err = call("train", "classify", data, "--out", tmp_path / place.partition("/")[0], *tiny_flags())
+        assert err == (
+            "resight: interrupted; epochs that have ended are kept: run the same command with --resume to go on\n"
+        )
+    for command, name, flags in (("test", "test_run", ()), ("export", "export_onnx", ("--onnx", tmp_path / "a.onnx"))):
+        module = {"test": "testing"}.get(command, command)
+        monkeypatch.setattr(f"resight.train.{module}.{name}", stop)
+        monkeypatch.setattr(Run, "open", lambda *given: None)
+        code, _, err = call(command, tmp_path / "run", *flags)
+        assert (code, err) == (130, "resight: interrupted; run the same command again: it begins anew\n")

@@ -280,6 +280,16 @@ def test_csv_with_repeated_and_missing_files(tmp_path):
     assert found.notes[1] == f"files of the CSV that are not there: 1, such as {str(tmp_path / '3.jpg')!r}"
 
 
+def test_missing_sequences_are_called_what_they_are(tmp_path):
+    plant(tmp_path, "a/1.jpg")
+    rows = [("path", "label"), ("a", "x"), ("gone", "y")]
+    found = read_examples(write_csv(tmp_path / "a.csv", *rows), sequences=True)
+    said = f"folders and videos of the CSV that are not there: 1, such as {str(tmp_path / 'gone')!r}"
+    assert said in found.notes
+    with pytest.raises(InputError, match="none of its 1 folders and videos is there"):
+        read_examples(write_csv(tmp_path / "b.csv", rows[0], rows[2]), sequences=True)
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

@@ -87,6 +87,8 @@ def test_one_line_and_text():
     assert "\n" not in str(found)
     lines = found.text().splitlines()
     assert len(lines) == 3 + 1 + 1 + 12
+    clips = Classification(found.classes, found.truth, found.scores, unit="sequences")
+    assert clips.text().splitlines()[4].split()[:3] == ["class", "sequences", "precision"]
     short = found.text(4).splitlines()
     worst = [found.classes[i] for i in np.argsort(found.confusion.f1, kind="stable")[:4]]
     assert [line[:8].strip() for line in short[5:9]] == worst

@@ -295,7 +295,7 @@ def test_it_prints_in_one_line():
         ({"name": "test_resnet.", "weights": "hub"}, "unknown backbone 'test_resnet.', did you mean 'test_resnet.r160"),
         ({"precision": "bfloat"}, "unknown precision 'bfloat', did you mean 'bfloat16'"),
         ({"precision": "float16"}, "unknown precision 'float16'"),
-        ({"device": "gpu"}, "device 'gpu' is not available here"),
+        ({"device": "gpu"}, r"device 'gpu' is not available here \(known are auto, cpu, cuda, mps\)"),
         ({"device": "cuda:99"}, "device 'cuda:99' is not available here"),
         ({"device": "meta"}, "device 'meta' is not available here"),
     ],

@@ -208,7 +208,7 @@ def test_files_without_a_dict_of_tensors(tmp_path, content, message):
 @pytest.mark.parametrize("name", ["gone.pth", "", "n" * 5000, "~nobody-of-this-name/w.pth", "nul\0.pth"])
 def test_files_that_do_not_exist(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"does not exist \(give a file, 'package', 'hub' or 'random'\)"):
+    with pytest.raises(InputError, match=r"does not exist \(give a file, 'package', 'hub' or 'random'; in training"):
         Backbone(SMALL, weights=name)
 
 

@@ -134,7 +134,7 @@ def test_a_class_that_is_only_tested(tmp_path):
 
 def test_early_stop_needs_validation(data, tmp_path):
     with pytest.raises(InputError, match="early_stop needs images to validate with"):
-        train_classifier(data, tmp_path / "run", **QUICK, validation=0.0, early_stop=3)
+        train_classifier(data, tmp_path / "run", **QUICK, validation=0.0, early_stop=1)
     assert not (tmp_path / "run").exists()
 
 

@@ -133,9 +133,15 @@ def test_lost_weights_that_cannot_come_back(data, tmp_path):
     shutil.copy(other.folder / BEST, run.folder / BEST)
     with pytest.raises(WorkError, match="is missing, and cannot be restored"):
         train_classifier(data, run.folder, **{**HEAD, "epochs": 2}, resume=True)
+    (run.folder / BEST).unlink()
+    shutil.copy(other.folder / LAST, run.folder / LAST)
+    with pytest.raises(WorkError, match=r"cannot be restored \(so is .*best.ckpt, and .*last.ckpt is of"):
+        finish_run(run.folder)
     shutil.rmtree(run.folder / "checkpoints")
     with pytest.raises(WorkError, match=r"is missing, and so is .*best.ckpt: bring the file back, or train again"):
         finish_run(run.folder)
+    with pytest.raises(WorkError, match=r"so are the checkpoints it could be restored from: bring model.safe"):
+        _ = Run.open(run.folder).network
     assert not (run.folder / MODEL).exists()
 
 
@@ -165,6 +171,7 @@ def test_door(data, tmp_path):
     with reserved(folder), pytest.raises(WorkError, match="another process is training"):
         finish_run(folder)
     shutil.rmtree(folder / "checkpoints")
+    (folder / "metrics.csv").unlink()
     with pytest.raises(InputError, match="no epoch of this training has ended, there is nothing to keep"):
         finish_run(folder)
 

@@ -68,6 +68,17 @@ def test_takes_that_are_split_image_by_image_are_told(takes, tmp_path):
     assert folder_notes(read_examples(parts), TrainOptions(test=0.2))
 
 
+def test_folders_where_the_data_names_all_groups(takes, tmp_path):
+    rows = ["path,label,group"]
+    rows += [f"photos/{name}/night0/{n}.png,{name},{name}{n}" for name in ("cirrus", "stratus") for n in (0, 1)]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    said = ["groups folder has no effect: the data names a group for each example, which stays"]
+    assert folder_notes(read_examples(tmp_path / "list.csv"), FOLDER) == said
+    assert folder_notes(read_examples(tmp_path / "list.csv"), TrainOptions()) == []
+    (tmp_path / "list.csv").write_text("\n".join([*rows, "photos/cirrus/night1/0.png,cirrus,"]))
+    assert folder_notes(read_examples(tmp_path / "list.csv"), FOLDER) == []
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_keeps_folders_whole(takes, tmp_path):
     told = []

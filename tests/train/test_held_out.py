@@ -13,6 +13,7 @@ from training_samples import clip_folders
 
 from resight.errors import InputError
 from resight.images.examples import read_examples
+from resight.train.classifier import train_classifier
 from resight.train.held_out import held_out, learn_and_test
 from resight.train.runs import Run
 from resight.train.seen_before import seen_before, trained_parts
@@ -255,6 +256,94 @@ def test_what_the_start_of_a_run_was_trained_on_is_no_test(run, tmp_path):
         with pytest.raises(InputError, match="were trained on"):
             held_out(Run.open(later, "cpu"), run.split_file, part="train")
         assert len(held_out(Run.open(later, "cpu"), run.split_file)) == 6
+
+
+@pytest.fixture
+def chain(run, tmp_path):
+    """Three generations: a run, one on other images that starts from it, and one on others still that starts there."""
+    start = run.folder
+    for name in ("second", "third"):
+        data = colour_images(tmp_path / f"data of {name}", seed=len(name))
+        given = {"backbone": "test_resnet", "size": 64, "device": "cpu", "workers": 0, "epochs": 1, "test": 0.34}
+        start = train_classifier(data, tmp_path / name, weights=str(start), **given).folder
+    return start
+
+
+def test_a_run_keeps_what_those_before_it_were_trained_on(run, chain, tmp_path):
+    kept = [path for path, part in seen_before(run).items() if part == "train"]
+    with (tmp_path / "second" / "learned_before.csv").open(newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == list(map(str, kept))
+    second = Run.open(tmp_path / "second", "cpu")
+    shutil.rmtree(second.folder)  # and yet nothing is forgotten
+    third = Run.open(chain, "cpu")
+    assert {path for path, part in seen_before(third).items() if part == "train"} >= set(kept)
+    assert not set(kept) & set(trained_parts(third))
+    for data, own in ((run, run), (second, third)):
+        source = data.record["data"]["source"]
+        with pytest.raises(InputError, match="were trained on"):
+            held_out(third, source)
+        assert len(held_out(own)) == 6
+    make_run(second.folder, colour_images(tmp_path / "none of them", seed=30))
+    with pytest.raises(InputError, match="were trained on"):
+        held_out(third, run.record["data"]["source"])
+    (chain / "learned_before.csv").unlink()
+    with pytest.raises(InputError, match=r"learned_before.csv: expected a CSV file, got none"):
+        held_out(third)
+
+
+def test_the_note_of_a_training_looks_further_back_than_one_run(run, chain, tmp_path):
+    told = []
+    given = {"backbone": "test_resnet", "size": 64, "device": "cpu", "workers": 0, "epochs": 1, "seed": 9}
+    train_classifier(run.record["data"]["source"], tmp_path / "new", weights=str(chain), **given, tell=told.append)
+    assert any(f"{chain}, or a run before it, was trained on" in line and "validation examples" in line
+               for line in told)  # fmt: skip
+
+
+def test_a_start_that_lost_its_split_is_told(run, tmp_path):
+    start = shutil.copytree(run.folder, tmp_path / "start")
+    (start / "split.csv").unlink()
+    given = {"backbone": "test_resnet", "size": 64, "device": "cpu", "workers": 0, "epochs": 1, "test": 0.34}
+    made = train_classifier(colour_images(tmp_path / "data", seed=8), tmp_path / "new", weights=str(start), **given)
+    assert f"whether they were trained on by {start}, which training started from, cannot be told" in " ".join(
+        held_out(made).notes
+    )
+
+
+def test_sequences_whose_frames_were_trained_on_one_by_one(tmp_path):
+    """Each clip is a folder of the class, so a run of single images takes its frames."""
+    data = clip_folders(tmp_path / "clips", each=6)
+    given = {"backbone": "test_resnet", "size": 32, "device": "cpu", "workers": 0, "epochs": 1}
+    frames = train_classifier(data, tmp_path / "frames", weights="random", groups="folder", validation=0.0, **given)
+    told = []
+    later = {**given, "weights": str(frames.folder), "sequences": True, "frames": 2, "test": 0.34, "validation": 0.0}
+    run = train_classifier(data, tmp_path / "run", **later, tell=told.append)
+    assert any("was trained on 4 of the 4 test examples" in line for line in told)
+    with pytest.raises(InputError, match="4 of its 4 sequences were trained on as single frames, such as"):
+        held_out(run)
+    assert len(held_out(run, allow_leak=True)) == 4
+    copied = tmp_path / "copied"
+    shutil.copytree(data, copied)
+    assert any("4 of the 4 sequences were trained on as single frames under the same or another name" in note
+               for note in held_out(run, copied).notes)  # fmt: skip
+    shutil.rmtree(copied / "blue" / "clip-0")  # so that it is not that data any more
+    with pytest.raises(InputError, match="11 of its 11 sequences were trained on"):
+        held_out(run, read_examples(copied, sequences=True))
+    other = clip_folders(tmp_path / "other", each=1, frames=(1,))
+    for file in other.rglob("*.png"):
+        Image.new("RGB", (9, 9), (len(file.parts), 7, 9)).save(file)
+    assert len(held_out(run, other)) == 2
+
+
+def test_frames_of_sequences_that_were_trained_on(tmp_path):
+    clips = clip_folders(tmp_path / "clips", each=6)
+    takes = make_run(tmp_path / "takes", clips, sequences=True, frames=2, size=32, validation=0.0)
+    given = {"backbone": "test_resnet", "size": 32, "device": "cpu", "workers": 0, "epochs": 1}
+    new = colour_images(tmp_path / "new", classes=("blue", "red"))
+    run = train_classifier(new, tmp_path / "run", weights=str(takes.folder), **given)
+    frames = sorted(clips.rglob("*.png"))
+    listed = write_rows(tmp_path / "list.csv", [(frame, frame.parts[-3]) for frame in frames[:6] + frames[-6:]])
+    with pytest.raises(InputError, match="12 of its 12 images were trained on as frames of sequences"):
+        held_out(run, listed)
 
 
 def test_runs_that_start_from_each_other_end(run, tmp_path):

@@ -80,7 +80,7 @@ def test_options_survive_a_file(given_input, schedule, epochs, lr):
         ({"batch": 0}, "batch must be from 1 to 65536, got 0"),
         ({"sequences": 1}, "sequences must be true or false, got 1"),
         ({"backbone": None}, "backbone must be text, got None"),
-        ({"validation": 0.6, "test": 0.5}, "leave -0.10 for training"),
+        ({"validation": 0.6, "test": 0.5}, "validation 0.6 and test 0.5 must leave at least 0.1 for training"),
         ({"stem": "patch", "sift": "vlfeat:step=1"}, "stem patch reads a SIFT map of step 4"),
     ],
 )

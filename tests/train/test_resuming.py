@@ -10,7 +10,9 @@ from training_samples import TINY, class_folders
 from resight.errors import InputError, WorkError
 from resight.train.checkpoints import read_checkpoint
 from resight.train.classifier import train_classifier
-from resight.train.run_files import BEST, LAST
+from resight.train.finishing import finish_run
+from resight.train.options import resolved
+from resight.train.run_files import BEST, LAST, read_options
 from resight.train.runs import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -141,6 +143,76 @@ def test_a_lost_last_checkpoint(data, tmp_path):
         line.startswith("checkpoints/last.ckpt is damaged: going on from checkpoints/best.ckpt") for line in told
     )
     assert rows(run) == rows(whole) and run.record["model"]["sha256"] == whole.record["model"]["sha256"]
+
+
+def test_all_checkpoints_lost(data, tmp_path):
+    """Resuming, finishing and a new training say the same: only --resume can use the folder, from the beginning."""
+    whole = train_classifier(data, tmp_path / "whole", **EPOCHS)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(data, tmp_path / "run", **EPOCHS, report=interrupted)
+    for name in (LAST, BEST):
+        (tmp_path / "run" / name).write_text("damaged")
+    with pytest.raises(WorkError, match=r"lost or damaged, there is nothing to keep: remove .*run and train again"):
+        finish_run(tmp_path / "run")
+    with pytest.raises(WorkError, match=r"are damaged: remove .*run and train again"):
+        train_classifier(None, tmp_path / "run", resume=True)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    again = "its checkpoints are gone: --resume begins it again from the first epoch, or choose another --out"
+    with pytest.raises(WorkError, match=f"nothing can be kept of this training, {again}"):
+        finish_run(tmp_path / "run")
+    with pytest.raises(InputError, match=f"has not finished, which is not overwritten; {again}"):
+        train_classifier(data, tmp_path / "run", **EPOCHS)
+    told = []
+    run = train_classifier(None, tmp_path / "run", resume=True, tell=told.append)
+    assert "the checkpoints are gone: beginning again from the first epoch" in told
+    assert rows(run) == rows(whole) and run.record["model"]["sha256"] == whole.record["model"]["sha256"]
+
+
+def test_lost_files_of_the_beginning_come_back(data, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(data, tmp_path / "run", **EPOCHS, report=interrupted)
+    names = ("split.csv", "skipped.csv")
+    kept = [(tmp_path / "run" / name).read_bytes() for name in names]
+    for name in names:
+        (tmp_path / "run" / name).unlink()
+    told = []
+    train_classifier(None, tmp_path / "run", resume=True, tell=told.append)
+    assert [(tmp_path / "run" / name).read_bytes() for name in names] == kept
+    assert all(f"{tmp_path / 'run' / name} was lost, and is written again" in told for name in names)
+    (tmp_path / "run" / "split.csv").unlink()  # of a finished run as well
+    told.clear()
+    train_classifier(None, tmp_path / "run", resume=True, tell=told.append)
+    assert told[0] == f"{tmp_path / 'run' / 'split.csv'} was lost, and is written again"
+    assert (tmp_path / "run" / "split.csv").read_bytes() == kept[0]
+
+
+def test_killed_between_its_first_files(data, tmp_path, monkeypatch):
+    """The folder can be used again at once."""
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("resight.train.classifier.write_record", killed)
+        train_classifier(data, tmp_path / "run", **QUICK)
+    assert (tmp_path / "run" / "split.csv").is_file()
+    train_classifier(data, tmp_path / "run", **{**QUICK, "lr": 0.02})
+    assert not list((tmp_path / "run").glob(".resight*"))
+
+
+def test_options_are_kept_as_they_were_asked_for(data, tmp_path):
+    """Those that follow others do so in the next training as well; the record has what they came to."""
+    run = train_classifier(data, tmp_path / "run", **{**TINY, "tune": "head", "epochs": 1})
+    assert run.options.lr == run.record["options"]["lr"] == 3e-3
+    again = read_options(tmp_path / "run" / "options.yaml", tune="all")
+    assert again.lr is None and resolved(again, 64).lr == 5e-4
+    assert resolved(read_options(tmp_path / "run" / "options.yaml"), 64) == run.options
+
+
+def test_a_run_in_the_folder_of_its_data_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="lies in the folder of the data"):
+        train_classifier(data, data / "run", **QUICK)
+    assert not (data / "run").exists()
 
 
 def test_a_run_that_died_in_its_first_epoch_does_not_keep_its_folder(data, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from resight.errors import InputError, WorkError
 from resight.train.options import TrainOptions
 from resight.train.run_files import LAST, write_record
-from resight.train.run_folders import check_same, clear, found_run, reserved
+from resight.train.run_folders import BEGINS, beginning, check_outside, check_same, clear, found_run, reserved
 
 RECORD = {
     "format": "resight-train-1", "state": "training", "options": TrainOptions(epochs=3).as_dict(),
@@ -48,6 +48,42 @@ def test_stopped_before_it_had_begun(tmp_path):
     assert not clear(tmp_path) and (tmp_path / "options.yaml").exists()  # without run.json it may be somebody's own
 
 
+def test_killed_while_its_first_files_were_written(tmp_path):
+    """The mark of a run that begins says that nothing there is somebody's own; it goes when run.json is there."""
+    with pytest.raises(KeyboardInterrupt), reserved(tmp_path), beginning(tmp_path):
+        (tmp_path / "options.yaml").write_text("")
+        (tmp_path / "split.csv").write_text("")
+        raise KeyboardInterrupt
+    assert found_run(tmp_path, False) is None and found_run(tmp_path, True) is None
+    with reserved(tmp_path):  # killed again before anything was written
+        pass
+    assert found_run(tmp_path, False) is None
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is there already and is not overwritten"):
+        found_run(tmp_path, False)
+    (tmp_path / "notes.txt").unlink()
+    with reserved(tmp_path), beginning(tmp_path):
+        write_record(tmp_path, RECORD)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["options.yaml", "run.json", "split.csv"]
+    (tmp_path / BEGINS).touch()  # killed just before it was taken away
+    with reserved(tmp_path):
+        assert not (tmp_path / BEGINS).exists()
+
+
+def test_results_do_not_become_a_class(tmp_path):
+    data = tmp_path / "data"
+    (data / "red").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(data)
+    for inside in (data / "run", data, data / "red" / "new" / "run", tmp_path / "link" / "run"):
+        with pytest.raises(InputError, match=r"lies in the folder of the data, .*: choose an --out outside of it"):
+            check_outside(inside, str(data))
+    check_outside(tmp_path / "data-run", str(data))
+    check_outside(tmp_path / "run", str(tmp_path / "list.csv"))
+    (data / "run").mkdir()
+    write_record(data / "run", RECORD)
+    check_outside(data / "run", str(data))  # is there already, and --resume may go on with it
+
+
 def first_files(folder):
     """What a run leaves before its first epoch has ended."""
     write_record(folder, RECORD)
@@ -72,7 +108,8 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path, name):
     first_files(tmp_path)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("")
-    with pytest.raises(InputError, match="a training that has not finished, which is not overwritten"):
+    lost = "its checkpoints are gone: --resume begins it again" if name == "metrics.csv" else ""
+    with pytest.raises(InputError, match=f"a training that has not finished, which is not overwritten.*{lost}"):
         found_run(tmp_path, False)
     assert found_run(tmp_path, True) == RECORD
     assert not clear(tmp_path) and (tmp_path / "split.csv").exists()

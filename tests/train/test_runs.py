@@ -11,6 +11,7 @@ from resight.errors import ImageError, InputError, WorkError
 from resight.images.read import read_image
 from resight.images.resize import fit
 from resight.train.classifier import train_classifier
+from resight.train.options import resolved
 from resight.train.run_files import MODEL, RECORD, read_options, read_record, write_options
 from resight.train.runs import Run, exact_convolutions
 from resight.train.sequence_network import make_sequence_network
@@ -115,7 +116,9 @@ def test_it_says_what_it_is(run, trained):
 
 def test_options_are_written_for_config(trained, tmp_path):
     run = Run.open(trained[0])
-    assert read_options(trained[0] / "options.yaml") == run.options
+    asked = read_options(trained[0] / "options.yaml")
+    assert asked.sift_weights is None  # as it was asked for; what that comes to is in run.json
+    assert resolved(asked, run.options.size) == run.options
     assert read_options(trained[0] / "options.yaml", epochs=9).epochs == 9
     write_options(tmp_path, run.options)
     assert read_options(tmp_path / "options.yaml") == run.options

@@ -56,6 +56,7 @@ def test_the_example_can_be_read():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"options": {"head": "tcn"}}, "rows.rgb: head has no effect on single images: give sequences as well"),
         ({"seds": [1]}, "unknown key 'seds', did you mean 'seeds'?"),
         ({"rows": {}}, "rows is empty"),
         ({"rows": {"a": {"inptu": "rgb"}}}, "rows.a: unknown training option 'inptu', did you mean 'input'"),

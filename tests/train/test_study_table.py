@@ -53,6 +53,16 @@ def test_figures_by_hand():
     assert (second["epochs"], second["ms/image"]) == ("3 to 5", "8.0")
 
 
+def test_the_first_row_is_that_of_the_study_whatever_failed():
+    """Rows keep their order if the first run of one failed, and are not compared with another if all did."""
+    late = [CELLS[1], CELLS[2], CELLS[3]]  # rgb failed with seed 0
+    lines = table_lines(late, order=["rgb", "sift|4"])
+    assert [(line.row, line.seeds) for line in lines] == [("rgb", (1,)), ("sift|4", (0, 1))]
+    assert lines[1].difference == pytest.approx((-0.06,))
+    (alone,) = table_lines([CELLS[1]], order=["rgb", "sift|4"])
+    assert alone.row == "sift|4" and alone.difference == ()
+
+
 def test_a_difference_of_shares_ends_at_100():
     cells = [cell("a", 0, 0.2, 0.5), cell("a", 1, 0.2, 0.5), cell("b", 0, 0.2, 0.5), cell("b", 1, 0.9, 0.5)]
     head, body = table_rows(table_lines(cells))
