@@ -7,15 +7,16 @@ import lazy_loader
 from resight._version import __version__ as __version__
 
 _load, _, _names = lazy_loader.attach_stub(__name__, __file__)
-__all__ = [*_names, "explain"]
+PACKAGES = ("explain", "match")  # which can be called as the functions they are named after
+__all__ = [*_names, *PACKAGES]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "explain":
+    if name not in PACKAGES:
         return _load(name)
     import importlib
 
-    return importlib.import_module("resight.explain")  # the package, which can be called
+    return importlib.import_module(f"resight.{name}")
 
 
 def __dir__() -> list[str]:

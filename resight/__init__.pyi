@@ -1,4 +1,5 @@
 import resight.explain.explaining as _explaining
+import resight.match.finding as _finding
 
 from ._version import __version__ as __version__
 from .errors import ImageError as ImageError
@@ -18,6 +19,10 @@ from .features.fractal import fractal as fractal
 from .features.fractal import local_dimension as local_dimension
 from .images.listing import list_images as list_images
 from .images.read import read_image as read_image
+from .match.finding import Finder as Finder
+from .match.finding import match_all as match_all
+from .match.result import Match as Match
+from .match.template import Template as Template
 from .search.collection import Collection as Collection
 from .search.ranking import Ranking as Ranking
 from .tables.extract import extract as extract
@@ -25,3 +30,4 @@ from .tables.formats import open_table as open_table
 from .tables.formats import open_writer as open_writer
 
 explain = _explaining.explain
+match = _finding.match

@@ -109,6 +109,9 @@ def test_help_loads_nothing_heavy():
         "svm --help",
         "export --help",
         "explain --help",
+        "match --help",
+        "bench match --help",
+        "train locate --help",
     ):
         code = (
             "import sys, io, contextlib\nfrom resight.cli import run\n"
@@ -119,7 +122,7 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "name", ["Collection", "Encoder", "EncoderConfig", "Ranking", "Heat", "read_image", "InputError"]
+    "name", ["Collection", "Encoder", "EncoderConfig", "Ranking", "Heat", "Match", "read_image", "InputError"]
 )
 def test_public_names_load_on_first_use(name):
     assert name in resight.__all__

@@ -17,7 +17,7 @@ from resight.errors import DISK, InputError, WorkError, advice, unknown
 
 EPILOGUE = "Documentation and examples: docs/ and README.md of the project."
 
-CONFIG = "TOML or YAML file with a table per command (train classify: its options alone, also JSON); flags win."
+CONFIG = "TOML or YAML file with a table per command (train classify, locate: its options alone, also JSON); flags win."
 
 COMMANDS = {
     "index": ("resight.cli.index:index", "Describe images and add them to a collection."),
@@ -33,12 +33,14 @@ COMMANDS = {
     "concat": ("resight.cli.convert:concat", "Put the rows of tables with the same features together."),
     "map-folder": ("resight.cli.convert:map_folder", "Write a CSV of the images in class folders."),
     "group-folder": ("resight.cli.convert:group_folder", "Deal the images of a folder into folders of a few."),
-    "train": ("resight.cli.train:app", "Train a classifier: RGB, dense SIFT or both; images or sequences."),
+    "train": ("resight.cli.train:app", "Train a classifier of images or sequences, or a mask network."),
     "test": ("resight.cli.test:test", "Measure a trained classifier: accuracy, per class, calibration, confusion."),
     "classify": ("resight.cli.classify:classify", "Name what is in images, with a trained classifier."),
     "explain": ("resight.cli.explain:explain", "Heat maps: what in images speaks for a class, or for their likeness."),
     "svm": ("resight.cli.svm:svm", "Fit support vector machines on the features of a trained classifier."),
     "export": ("resight.cli.export:export", "Write a trained classifier as an ONNX file."),
+    "match": ("resight.cli.match:match", "Find a template in images, videos or a camera, or say that it is absent."),
+    "bench": ("resight.cli.bench:app", "Measure template finders side by side, on tiers of difficulty."),
     "info": ("resight.cli.upkeep:info", "What is in a collection."),
     "sync": ("resight.cli.upkeep:sync", "Bring a collection up to date with its folders."),
     "remove": ("resight.cli.upkeep:remove", "Take images out of a collection (the files stay)."),
@@ -47,7 +49,7 @@ COMMANDS = {
 }
 
 # Commands that keep what they have done so far, and go on after it.
-KEEPING = ("index", "sync", "features", "table", "train", "explain")
+KEEPING = ("index", "sync", "features", "table", "train", "explain", "bench")
 
 
 def make_app() -> App:
@@ -69,7 +71,7 @@ def make_app() -> App:
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         config: Annotated[Path | None, Parameter(help=CONFIG)] = None,
     ) -> int:
-        if config is not None and tokens[:2] == ("train", "classify"):
+        if config is not None and tokens[:2] in (("train", "classify"), ("train", "locate")):
             tokens = (*tokens, "--config", str(config))  # a file of its options alone, as in the folder of a run
         elif config is not None:
             app.config = (_config(config),)

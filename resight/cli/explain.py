@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from resight.cli.destinations import check_folder
+from resight.cli.explain_options import asked_classes, check_segments_of, check_together, split_words
 from resight.errors import InputError
 from resight.features.config import EncoderConfig
 from resight.show.text import visible
@@ -39,16 +39,19 @@ def explain(
     signed: bool = False,
     colors: str | None = None,
     longest: int | None = None,
+    segments: Path | None = None,
     pair: bool = False,
+    box: str | None = None,
     in_: Annotated[Path | None, Parameter(name="--in")] = None,
     descriptor: str | None = None,
     report: bool = False,
+    boxes: Path | None = None,
     weights: str | None = None,
     device: str = "auto",
     strict: bool = False,
     json: bool = False,
 ) -> int:
-    """Write heat maps of what speaks for a class: pictures, the maps as .npy, and manifest.json.
+    """Write heat maps of what speaks for a class: pictures, the maps as .npy, sheet.png and manifest.json.
 
     Prints probability -> class of each image. An image that cannot be read is a line with the reason; the exit code
     is 1 if none could be read. Interrupted or killed, the same command goes on where it was.
@@ -84,14 +87,21 @@ def explain(
         turbo (default), jet, inferno, viridis, magma or gray; with --signed coolwarm (default), bwr or PuOr_r.
     longest
         Pixels of a picture's longer side at most; 0: as many as the image has. Default 1024.
+    segments
+        With --method lime: superpixels of your own, a .png (one channel) or .npy (whole numbers) as large as the image;
+        for several images a folder with a file of each one's name.
     pair
         Of two images: what makes them alike, by --in or --model and --descriptor.
+    box
+        With --pair: x1,y1,x2,y2 in pixels: compare this part of the first image only.
     in_
         With --pair: a collection, whose descriptor and whitening are explained.
     descriptor
         With --pair: spoc, gem, mac, rmac, crow or cam. Default gem.
     report
         Measure how good the explanations are over all images: a table of methods, with intervals, and a figure.
+    boxes
+        With --report: a .csv (path,x1,y1,x2,y2[,label]) or COCO's .json of the objects, for the pointing game.
     weights
         Of a network given by its name: package, hub, or a file. Default package.
     device
@@ -105,12 +115,17 @@ def explain(
     from resight.show.heat import HeatStyle
     from resight.show.heat_folder import check_open
 
-    drawing = {"modes": modes, "scale": scale, "signed": signed, "colors": colors, "longest": longest}
-    asking = {"method": method, "class": class_, "layer": layer, "fit": fit}
-    source = {"model": model, "descriptor": descriptor, "weights": weights}
-    _check_together(pair, report, in_, drawing, asking, source)
-    style = HeatStyle(tuple(_split(modes) or MODES), scale or "class", signed, colors or "",
+    check_together(pair, report, {
+        "modes": modes, "scale": scale, "signed": signed, "colors": colors, "longest": longest, "method": method,
+        "class": class_, "layer": layer, "fit": fit, "segments": segments, "model": model, "descriptor": descriptor,
+        "weights": weights, "in": in_, "box": box, "boxes": boxes,
+    })  # fmt: skip
+    style = HeatStyle(tuple(split_words(modes) or MODES), scale or "class", signed, colors or "",
                       LONGEST if longest is None else longest)  # fmt: skip
+    methods = split_words(method) or [METHOD]
+    if len(methods) > 1 and not report:
+        raise InputError(f"one --method at a time, got {', '.join(methods)}; --report compares several")
+    check_segments_of(segments, methods[0])
     if not images:
         raise InputError("nothing to explain: give images, folders or globs")
     (check_free if report else check_open)(out)
@@ -119,91 +134,22 @@ def explain(
     if pair:
         from resight.cli.explain_pair import pair_images
 
-        return pair_images(images, out, style, in_, model, descriptor, weights, device, json)
+        return pair_images(images, out, style, in_, model, descriptor, weights, device, json, box)
     from resight.explain.subject import open_subject
 
     subject = open_subject(model, weights=weights, device=device, fit=fit)
     paths = _outside(wanted_paths(subject, images), out)
-    methods, wanted = _split(method) or [METHOD], _asked(subject, class_ or CLASSES)
+    wanted = asked_classes(class_ or CLASSES, subject.classes)
     if report:
         from resight.cli.explain_report import report_images
 
-        failed = report_images(subject, paths, methods, wanted, layer, out, json)
-    elif len(methods) > 1:
-        raise InputError(f"one --method at a time, got {', '.join(methods)}; --report compares several")
+        failed = report_images(subject, paths, methods, wanted, layer, out, json, boxes)
     else:
         from resight.cli.explain_images import explain_images
 
-        failed = explain_images(subject, paths, methods[0], wanted, layer, style, out, json, (model, weights, fit))
+        source = model, weights, fit
+        failed = explain_images(subject, paths, methods[0], wanted, layer, style, out, json, source, segments)
     return 1 if failed == len(paths) or (strict and failed) else 0
-
-
-def _check_together(
-    pair: bool, report: bool, in_: Path | None, drawing: Mapping[str, object], asking: Mapping[str, object],
-    source: Mapping[str, object],
-) -> None:  # fmt: skip
-    """Raises InputError for options of which one would do nothing beside the other."""
-    if pair and report:
-        raise InputError("--pair and --report are two questions: ask one at a time")
-    if in_ is not None and not pair:
-        raise InputError("--in is for --pair: it names the collection whose descriptor is explained")
-    if source["descriptor"] is not None and not pair:
-        raise InputError("--descriptor is for --pair: what makes two images alike")
-    if pair:
-        _check_useless(asking, "--pair", "it explains a similarity, which has no class")
-    if report:
-        _check_useless(drawing, "--report", "it draws no maps")
-    if in_ is not None:
-        _check_useless(source, "--in", "the collection has a network and a descriptor of its own")
-    model = source["model"]
-    if not pair and model is not None and source["weights"] is not None and Path(str(model)).is_dir():
-        raise InputError(f"--weights has no effect beside --model {model}, a training run with weights of its own: "
-                         "leave --weights out, or give a network by its name")  # fmt: skip
-
-
-def _check_useless(given: Mapping[str, object], beside: str, why: str) -> None:
-    useless = [f"--{name}" for name, value in given.items() if value is not None and value is not False and value != ()]
-    if useless:
-        verb, them = ("has", "it") if len(useless) == 1 else ("have", "them")
-        raise InputError(f"{', '.join(useless)} {verb} no effect beside {beside}: {why}; leave {them} out")
-
-
-def _split(words: Sequence[str]) -> list[str]:
-    """Words given several times or with commas, but for commas between options: "a,b:x=1,y=2" is two."""
-    found: list[str] = []
-    for word in words:
-        for part in word.split(","):
-            if "=" in part and ":" not in part and found:
-                found[-1] += f",{part}"
-            elif part.strip():
-                found.append(part.strip())
-    return found
-
-
-def _asked(subject: Subject, given: tuple[str, ...]) -> str | list[str | int]:
-    """Classes as `ask_classes` takes them; "3_cirrus", as it is printed here, is class 3."""
-    count = len(subject.classes)
-    for one in given:
-        if one in subject.classes:
-            continue
-        if one.strip().startswith("top:"):
-            return _best_asked(given, one, count)
-        if re.fullmatch(r"-\d+", one.strip()):
-            raise InputError(f"--class {one}: the {count:,} classes are numbered from 0 to {count - 1}")
-    printed = {f"{number}_{name}": number for number, name in enumerate(subject.classes)}
-    return [printed.get(one, one) for one in given]
-
-
-def _best_asked(given: tuple[str, ...], best: str, classes: int) -> str:
-    """The most probable classes, which are asked for alone."""
-    if len(given) > 1:
-        raise InputError(f"--class {best} is asked for alone, got {', '.join(given)}: give it, or names and numbers")
-    found = re.fullmatch(r"top:0*(\d{1,9})", best.strip())
-    if found is None or not 1 <= int(found[1]) <= classes:
-        raise InputError(
-            f"--class {best}: behind top: comes how many classes, from 1 to the {classes:,} that there are"
-        )
-    return f"top:{int(found[1])}"
 
 
 def _outside(paths: list[Path], out: Path) -> list[Path]:

@@ -22,9 +22,10 @@ SHEET, LINES = "pair.png", "matches.png"
 
 def pair_images(
     images: Sequence[str], out: Path, style: HeatStyle, in_: Path | None, model: str, descriptor: str, weights: str,
-    device: str, json: bool,
+    device: str, json: bool, box: str | None = None,
 ) -> int:  # fmt: skip
-    """Explain the likeness of two images; returns the exit code."""
+    """Explain the likeness of two images, or of a box of the first; returns the exit code."""
+    from resight.cli.search import parse_box, tell_clipped
     from resight.explain.pairs import explain_pair
     from resight.images import list_images, read_image
     from resight.show import save_picture
@@ -34,15 +35,20 @@ def pair_images(
     paths = [listing.path for one in images for listing in list_images(one, labels="none")]
     if len(paths) != 2:
         raise InputError(f"--pair takes two images, got {len(paths)}")
+    region = None if box is None else parse_box(box)
     with ExitStack() as stack:
         encoder = _encoder(stack, in_, model, descriptor, weights, device)
-        used, pair = encoder.config, explain_pair(paths[0], paths[1], encoder)
+        used, pair = encoder.config, explain_pair(paths[0], paths[1], encoder, boxes=(region, None))
+    if region is not None:
+        tell_clipped(paths[0], region)
     about = {"model": used.backbone, "descriptor": used.descriptor, **_facts(pair)}
+    if region is not None:
+        about["box"] = list(region)
     if in_ is not None:
         about["collection"] = str(in_)
     settings = {
         "model": model, "weights": weights, "descriptor": descriptor, "pair": [str(path) for path in paths],
-        "collection": None if in_ is None else str(in_),
+        "collection": None if in_ is None else str(in_), "box": region,
     }  # fmt: skip
     with HeatFolder(out, style, about, settings) as folder:
         rows = list(zip(paths, pair.heats, pair.constants, strict=True))
@@ -50,11 +56,13 @@ def pair_images(
             folder.add(path, [heat], read_image(path), more=[{"constant": constant}])
         pair.sheet(out / SHEET)
         if pair.matches is not None:
-            save_picture(matches_picture(paths[0], paths[1], pair.matches.query, pair.matches.result), out / LINES)
+            points = pair.matches.query, pair.matches.result
+            save_picture(matches_picture(paths[0], paths[1], *points, box_a=region), out / LINES)
     if json:
         print(json_module.dumps({**folder.manifest(), "folder": str(out)}, indent=1))
     else:
-        _print(pair, paths, f"{used.descriptor} of {used.backbone}", out)
+        where = "" if region is None else f" in box {','.join(f'{side:g}' for side in region)}"
+        _print(pair, paths, where, f"{used.descriptor} of {used.backbone}", out)
     return 0
 
 
@@ -76,8 +84,8 @@ def _facts(pair: Pair) -> dict[str, Any]:
     return {"score": pair.score, "matches": len(pair.matches.query), "sheet": SHEET, "lines": LINES}
 
 
-def _print(pair: Pair, paths: list[Path], described: str, out: Path) -> None:
-    first, second = (visible(str(path)) for path in paths)
+def _print(pair: Pair, paths: list[Path], where: str, described: str, out: Path) -> None:
+    first, second = f"{visible(str(paths[0]))}{where}", visible(str(paths[1]))
     print(f"{pair.score:.3f}   {first} and {second}, by {described}")
     for path, heat, constant in zip((first, second), pair.heats, pair.constants, strict=True):
         rest = f", and {constant:.3f} that belongs to no place (the mean of the whitening)" if constant else ""

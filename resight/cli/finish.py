@@ -20,11 +20,15 @@ def finish(run: Path, /, *, json: bool = False) -> int:
         Print the record of the run as JSON, and nothing else.
     """
     from resight.cli.train import print_end, print_line
+    from resight.cli.train_locate import print_located
     from resight.train.finishing import finish_run
+    from resight.train.locate_runs import LocateRun
 
     made = finish_run(run, tell=(lambda text: None) if json else print_line)
     if json:
         print(json_module.dumps({"folder": str(made.folder), **made.record}, indent=1))
+    elif isinstance(made, LocateRun):
+        print_located(made)
     else:
         print_end(made)
     return 0

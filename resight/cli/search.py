@@ -71,7 +71,8 @@ def search(
         Write a contact sheet (.png or .jpg; several queries get numbers).
     explain
         In --html and --sheet show where each of the first 20 results is like the query: heat maps over both that sum to
-        the similarity, and lines between points that agree (--then ransac). For up to 10 queries. See docs/explain.md.
+        the similarity, each result on its own scale with its strength in percent, and lines between points that agree
+        (--then ransac). For up to 10 queries. See docs/explain.md.
     json
         Print the result as JSON.
     """
@@ -110,7 +111,7 @@ def search(
         print(f"resight: {visible(str(error))}", file=sys.stderr)
     if rankings:
         if region is not None:
-            _tell_clipped(rankings[0], region)
+            tell_clipped(rankings[0].query, region)
         _print_all(rankings, failed, json)
         if html is not None:
             write_atomic(html, ranking_report(rankings, searched, explained))
@@ -132,12 +133,12 @@ def _print_all(rankings: list[Ranking], failed: list[ImageError], json: bool) ->
     sys.stdout.flush()
 
 
-def _tell_clipped(ranking: Ranking, box: tuple[float, float, float, float]) -> None:
+def tell_clipped(image: str | Path, box: tuple[float, float, float, float]) -> None:
     """Say on the error output, so that JSON stays JSON, that only a part of the box lies in the image."""
     from resight.images import read_image
     from resight.measure.readable import box_fit
 
-    height, width = read_image(ranking.query).shape[:2]
+    height, width = read_image(image).shape[:2]
     if box_fit(box, (width, height)) == "clipped":
         x1, y1, x2, y2 = max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
         part = f"{x1:g},{y1:g},{x2:g},{y2:g}"
@@ -172,7 +173,9 @@ def _write_sheets(rankings: list[Ranking], path: Path, explained: list[tuple[Pai
             ranking.sheet(own)
             continue
         pictures = alike_pictures(ranking, explained[number - 1])
-        save_picture(draw(pictures, columns=ALIKE_COLUMNS, title=Path(ranking.query).name), own)
+        scale = " (colours: 100 % is the strongest place of all)" if len(pictures) > ALIKE_COLUMNS // 2 else ""
+        title = f"{Path(ranking.query).name}{scale}"
+        save_picture(draw(pictures, columns=ALIKE_COLUMNS, title=title), own)
 
 
 def ready(

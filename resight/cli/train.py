@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json as json_module
 import shlex
 import signal
@@ -11,14 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import Field, fields
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
 from resight.cli.destinations import check_folder
+from resight.cli.flags import with_flags
 from resight.cli.progress import duration, progress
 from resight.show.text import visible
 from resight.train.options import TrainOptions
@@ -40,7 +37,7 @@ TOPICS = {
     "Machine": "device precision workers devices nodes",
 }  # fmt: skip
 
-app = App(name="train", help="Train a classifier.")
+app = App(name="train", help="Train a classifier, or a network that finds things.")
 
 
 def classify(
@@ -90,7 +87,7 @@ def classify(
     else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     quiet = json or not first
-    printer = _Printer()
+    printer = Printer()
     try:
         made = train_classifier(
             data, out, asked.options, folds=asked.folds, resume=resume, progress=None if quiet else show_progress,
@@ -129,7 +126,7 @@ def epoch_line(line: EpochLine) -> str:
     )
 
 
-class _Printer:
+class Printer:
     """Prints epochs as they end; of those that take a moment only, some."""
 
     def __init__(self) -> None:
@@ -229,44 +226,7 @@ def _next(run: Run) -> str:
     return f"next: resight classify {folder} {what} ...   (nothing is held back for a test; --test 0.2 would)"
 
 
-def _flags() -> list[inspect.Parameter]:
-    """A flag for each training option, with its own words as help; not given is None."""
-    known = {one.name: one for one in fields(TrainOptions)}
-    words, hints = _words(), get_type_hints(TrainOptions)
-    found = []
-    for place, (topic, names) in enumerate(TOPICS.items()):
-        group = Group(topic, sort_key=place + 1)
-        for name in names.split():
-            text = words[name] + _default(known.pop(name))
-            kind = Annotated[hints[name] | None, Parameter(help=text, group=group)]  # type: ignore[valid-type]
-            found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
-    if known:
-        raise TypeError(f"options without a topic: {', '.join(known)}")
-    return found
-
-
-def _words() -> dict[str, str]:
-    """The text below each option in its class."""
-    body = ast.parse(inspect.getsource(TrainOptions)).body[0].body  # type: ignore[attr-defined]
-    pairs = pairwise(body)
-    return {
-        one.target.id: " ".join(str(after.value.value).split())
-        for one, after in pairs
-        if isinstance(one, ast.AnnAssign) and isinstance(after, ast.Expr)  # its docstring comes next
-        and isinstance(one.target, ast.Name) and isinstance(after.value, ast.Constant)
-    }  # fmt: skip
-
-
-def _default(option: Field[Any]) -> str:
-    return "" if option.default is None or option.default is False else f" [default: {option.default}]"
-
-
-def _with_flags(command: Callable[..., int]) -> Callable[..., int]:
-    own = [one for one in inspect.signature(command).parameters.values() if one.kind is not one.VAR_KEYWORD]
-    command.__signature__ = inspect.Signature([*own, *_flags()])  # type: ignore[attr-defined]
-    return command
-
-
-app.command(_with_flags(classify), name="classify", help=None)
+app.command(with_flags(classify, TrainOptions, TOPICS), name="classify", help=None)
+app.command("resight.cli.train_locate:locate", name="locate", help="Train a network that finds a picture in images.")
 app.command("resight.cli.finish:finish", name="finish", help="Keep the best epoch so far of a training that stopped.")
 app.command("resight.cli.study:study", name="study", help="Rows of trainings side by side, over several seeds.")

@@ -14,7 +14,7 @@ from resight.explain.baselines import BASELINES
 from resight.explain.explaining import explain
 from resight.explain.faithfulness import FRACTIONS, STEPS, Curve, class_scorer, deletion, drop, insertion, road
 from resight.explain.heat import Heat
-from resight.explain.pointing import check_boxes, pointing
+from resight.explain.pointing import Boxes, pointing
 from resight.explain.stability import rank_correlation
 from resight.explain.subject import Subject
 from resight.images.read import read_image
@@ -80,7 +80,7 @@ class Judge:
     layer: str | None = None
     batch: int | None = None
 
-    def judge(self, item: Any, target: str | int | None = None, boxes: Any = None) -> Judged:
+    def judge(self, item: Any, target: str | int | None = None, boxes: Boxes | None = None) -> Judged:
         """One image's numbers. Raises ImageError if it cannot be read."""
         image = read_image(item)
         square = self.subject.fit(image).permute(1, 2, 0).contiguous().numpy()
@@ -88,6 +88,7 @@ class Judge:
         first = heats[self.methods[0]]
         score = class_scorer(self.subject, first.target, self.batch)
         whole = float(score([square])[0])
+        known = None if boxes is None else boxes.of(first.target, self.subject.classes)
         values: dict[str, dict[str, float]] = {}
         curves: dict[str, dict[str, Curve]] = {"deletion": {}, "insertion": {}}
         for name, heat in heats.items():
@@ -102,8 +103,8 @@ class Judge:
             if {"drop", "increase"} & set(own):
                 pair = drop(square, heat.map, score, whole)
                 own.update({key: value for key, value in zip(("drop", "increase"), pair) if key in own})
-            if "pointing" in own and boxes is not None and np.size(boxes):
-                own["pointing"] = pointing(heat, boxes)
+            if "pointing" in own and known is not None and len(known):
+                own["pointing"] = pointing(heat, known)
             if name in self.methods:
                 own.update(self._knowing(image, heat, name))
         return Judged(first.target, first.label, first.probability, values, curves)
@@ -135,10 +136,16 @@ class Judge:
         }
 
 
-def checked_boxes(boxes: Sequence[Any] | None, count: int) -> list[Any]:
+def checked_boxes(boxes: Sequence[Any] | None, count: int) -> list[Boxes | None]:
     """Boxes for each image, None for one without. Raises InputError if they are not one entry an image."""
     if boxes is None:
         return [None] * count
     if len(boxes) != count:
         raise InputError(f"expected boxes for each of {count:,} images, got {len(boxes):,}: give None for none")
-    return [None if one is None or not np.size(one) else check_boxes(one) for one in boxes]
+    return [_checked(one) for one in boxes]
+
+
+def _checked(boxes: Any) -> Boxes | None:
+    if boxes is None or isinstance(boxes, Boxes):
+        return boxes
+    return Boxes(boxes) if np.size(boxes) else None

@@ -3,14 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from resight.errors import InputError
+from resight.explain.classes import named_classes
 from resight.explain.heat import Heat, place_map
 
 TOLERANCE = 15.0  # pixels of the image
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Boxes around the objects of an image.
+
+    corners  (n, 4) x1, y1, x2, y2 in its pixels
+    labels   (n,) what each object is: a class's name, or its number as text; None: all are of the class explained
+
+    Raises InputError unless corners are boxes, as `check_boxes` does, with a label for each.
+    """
+
+    corners: NDArray[np.float64]
+    labels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "corners", check_boxes(self.corners))
+        if self.labels is not None and len(self.labels) != len(self.corners):
+            raise InputError(f"expected a label for each of {len(self.corners)} boxes, got {len(self.labels)}")
+
+    def of(self, target: int, classes: Sequence[str]) -> NDArray[np.float64]:
+        """(m, 4) those around objects of a class, given by its number; m may be 0."""
+        if self.labels is None:
+            return self.corners
+        meant = {label: labelled_classes(label, classes) for label in set(self.labels)}
+        kept: NDArray[np.float64] = self.corners[[target in meant[label] for label in self.labels]]
+        return kept
+
+
+def labelled_classes(label: str, classes: Sequence[str]) -> frozenset[int]:
+    """The numbers of the classes that a label may mean: by name, as printed ("3_cirrus"), or by number; mostly one.
+
+    >>> labelled_classes("1_b", ("a", "b")), labelled_classes("0", ("a", "b")), labelled_classes("c", ("a", "b"))
+    (frozenset({1}), frozenset({0}), frozenset())
+    """
+    text = label.strip()
+    named = named_classes(text, classes)
+    number, _, name = text.partition("_")
+    if named or not (number.isascii() and number.isdecimal()) or len(number) > 9 or int(number) >= len(classes):
+        return frozenset(named)
+    return frozenset({int(number)} if name in ("", classes[int(number)]) and text[-1:] != "_" else ())
 
 
 def pointing(heat: Heat, boxes: ArrayLike, tolerance: float = TOLERANCE) -> float:
@@ -35,7 +79,7 @@ def pointing(heat: Heat, boxes: ArrayLike, tolerance: float = TOLERANCE) -> floa
     return float((np.hypot(beside, above) <= tolerance).any(1).mean())
 
 
-def check_boxes(boxes: ArrayLike) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def check_boxes(boxes: Any) -> NDArray[np.float64]:
     """The boxes as (n, 4) float64. Raises InputError unless each is one."""
     known = np.asarray(boxes, np.float64)
     if known.ndim != 2 or known.shape[1] != 4 or not len(known) or not np.isfinite(known).all():

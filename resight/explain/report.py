@@ -67,6 +67,13 @@ class Report:
         return f"<Report of {', '.join(self.methods)} on {len(self)} images, {self.model}>"
 
     @property
+    def unboxed(self) -> int:
+        """Images without a box of the class explained, which have no part in "pointing"."""
+        if "pointing" not in self.measures:
+            return 0
+        return int(np.isnan(self.each(self.methods[0], "pointing")).sum())
+
+    @property
     def rows(self) -> tuple[str, ...]:
         """Names of the methods and baselines."""
         return (*self.methods, *self.baselines)
@@ -148,7 +155,8 @@ def explain_report(
     baselines: random, gaussian, uniform: what methods are compared with
     measures:  names in MEASURES; default: all, pointing where there are boxes
     targets:   a class for all images, or a list with one for each; None: the most probable
-    boxes:     for pointing, one entry for each image: (n, 4) in its pixels around objects of its target, or None
+    boxes:     for pointing, one entry for each image: (n, 4) in its pixels around objects of its target, a `Boxes`, of
+               which only those with the target's label count, or None; `read_boxes` reads a file
     steps:     of deletion and insertion: each costs a forward pass per image, method and curve
     cells:     None: pixels are removed one by one; n: in cells of n x n
     progress:  called with (done, failed)

@@ -27,6 +27,8 @@ def report_text(report: Report) -> str:
     lines = [f"{_plain(report.model)}: {images}{left}; mean and 95 % interval over images", ""]
     wide = max(8, *map(len, report.rows))
     lines += _table(report, wide)
+    if report.unboxed:
+        lines += ["", f"pointing: {report.unboxed:,} of {images} without a box of the class explained, not counted"]
     compared = [name for name in report.measures if MEASURES[name].better]
     gains = list(_gains(report, compared))
     if gains:
@@ -100,7 +102,7 @@ def as_dict(report: Report) -> dict[str, Any]:
             name: {row: [_finite(v) for v in curve] for row, curve in zip(report.rows, curves.tolist(), strict=True)}
             for name, curves in report.curves.items()
         },
-        "skipped": [_plain(message) for message in report.skipped],
+        "without_boxes": report.unboxed, "skipped": [_plain(message) for message in report.skipped],
     }  # fmt: skip
 
 

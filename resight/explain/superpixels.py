@@ -70,7 +70,7 @@ def fit_labels(labels: Any, shape: tuple[int, int], frame: Frame, size: int) -> 
     """
     given = np.asarray(labels)
     if given.shape != tuple(shape):
-        raise InputError(f"segments must be as large as the image, {shape[0]} x {shape[1]}, got {given.shape}")
+        raise InputError(f"segments must be as large as the image, (H, W) = {tuple(shape)}, got {given.shape}")
     centres = np.arange(size) + 0.5
     columns = (centres - frame.shift[0]) / frame.scale[0]
     rows = (centres - frame.shift[1]) / frame.scale[1]

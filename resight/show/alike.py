@@ -84,14 +84,17 @@ def alike_section(ranking: Ranking, pairs: Sequence[Pair | None]) -> Section | N
 
     pairs: of the first results, as `explain_results` gives them; without a picture, but said, where one is None. None
            if there are no results.
+
+    Each pair has colours of its own scale: on one for all, what little makes weak results like the query could not be
+    seen. How strong the full colour is, beside the strongest of all, stands behind the score.
     """
-    full = peak([heat for pair in pairs if pair is not None for heat in pair.heats], signed=True)
+    strengths = _strengths(pairs)
     drawn: list[Picture] = []
     for row, pair in enumerate(pairs):
         if pair is not None:
             note = f"{row + 1}  {Path(ranking.paths[row]).name}"
-            image, score = pair_picture(pair, full=full), f"{pair.score:.3f}{_constants(pair)}"
-            drawn.append(Picture(image, caption=score, note=note, href=ranking.paths[row]))
+            caption = f"{pair.score:.3f}{_constants(pair)}{strengths[row]}"
+            drawn.append(Picture(pair_picture(pair), caption=caption, note=note, href=ranking.paths[row]))
             drawn += _lines(ranking, row, pair)
     if not pairs:
         return None
@@ -101,9 +104,10 @@ def alike_section(ranking: Ranking, pairs: Sequence[Pair | None]) -> Section | N
 def alike_pictures(ranking: Ranking, pairs: Sequence[Pair | None]) -> list[Picture]:
     """For a contact sheet, three in a row: the query with its heat, the result with its heat, the result itself.
 
-    Where points agree, the third are both images with lines between these points.
+    Where points agree, the third are both images with lines between these points. Each pair has colours of its own
+    scale, see `alike_section`.
     """
-    full = peak([heat for pair in pairs if pair is not None for heat in pair.heats], signed=True)
+    strengths = _strengths(pairs)
     shown: list[Picture] = []
     for row, path in enumerate(ranking.paths[: len(pairs)]):
         name, pair = Path(path).name, pairs[row]
@@ -111,6 +115,7 @@ def alike_pictures(ranking: Ranking, pairs: Sequence[Pair | None]) -> list[Pictu
         if pair is None:
             shown += [Picture(None, caption="query"), Picture(None, note=name), plain]
             continue
+        full = peak(pair.heats, signed=True)
         heats = [
             heat_picture(image, heat, side=PANEL, full=full, box=_own(box))
             for image, heat, box in zip(pair.images, pair.heats, pair.boxes, strict=True)
@@ -121,10 +126,19 @@ def alike_pictures(ranking: Ranking, pairs: Sequence[Pair | None]) -> list[Pictu
                 heats[0], caption="query", note=": ".join(filter(None, (f"to {row + 1}", _constant(pair.constants[0]))))
             ),
             # The name of the result is under its third tile as well.
-            Picture(heats[1], caption=f"{pair.score:.3f}", note=_constant(pair.constants[1]) or name),
+            Picture(heats[1], caption=f"{pair.score:.3f}{strengths[row]}", note=_constant(pair.constants[1]) or name),
             *(lines or [plain]),
         ]
     return shown
+
+
+def _strengths(pairs: Sequence[Pair | None]) -> list[str]:
+    """Behind each score what its strongest place comes to, in percent of the strongest of all; "" if one is alone."""
+    peaks = [0.0 if pair is None else peak(pair.heats, signed=True) for pair in pairs]
+    strongest = max(peaks, default=0.0)
+    if strongest <= 0 or sum(pair is not None for pair in pairs) < 2:
+        return [""] * len(peaks)
+    return [f", colours {100 * one / strongest:.0f} %" for one in peaks]
 
 
 def _lines(ranking: Ranking, row: int, pair: Pair) -> list[Picture]:
@@ -154,7 +168,7 @@ def _words(ranking: Ranking, pairs: Sequence[Pair | None]) -> str:
     """What the maps are, and where they are not of the score that the results are ranked by."""
     found = [(row, pair) for row, pair in enumerate(pairs) if pair is not None]
     lost = [str(row + 1) for row, pair in enumerate(pairs) if pair is None]
-    text = _what(any(pair.constants != (0.0, 0.0) for _, pair in found)) if found else ""
+    text = _what(any(pair.constants != (0.0, 0.0) for _, pair in found), len(found)) if found else ""
     if any(abs(pair.heats[0].score - pair.heats[1].score) > 0.01 for _, pair in found):
         text += " The query was expanded: the right map is of the similarity to that, the left one of the two images'."
     if any(abs(pair.score - float(ranking.scores[row])) > 0.01 for row, pair in found):
@@ -167,14 +181,18 @@ def _words(ranking: Ranking, pairs: Sequence[Pair | None]) -> str:
     return text.strip()
 
 
-def _what(whitened: bool) -> str:
+def _what(whitened: bool, count: int) -> str:
     sums = "all together are the similarity"
     if whitened:
         sums = (
             "all together, and the part behind the score that lies in no place, are the similarity; that part comes "
             "from the mean that whitening takes away"
         )
+    scale = (
+        " Each result has colours of its own scale; the percentage says how strong its strongest place is beside the "
+        "strongest of all."
+    )
     return (
         "The query is on the left. Orange places raise the similarity, blue ones lower it, and on either image "
-        f"{sums}. The colours have one scale for all of these results."
+        f"{sums}.{scale if count > 1 else ''}"
     )

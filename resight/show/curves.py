@@ -26,6 +26,7 @@ def curves_picture(
     *,
     best: float | None = None,
     title: str = "",
+    score: str = "Accuracy",
 ) -> bytes:
     """A PNG of up to three panels over the epochs, 7.2 inches wide.
 
@@ -34,6 +35,7 @@ def curves_picture(
     accuracies: the same, in [0, 1]
     lr:         (E,) learning rates, or none
     best:       the epoch whose weights were kept, marked in every panel
+    score:      what the second panel is called
 
     Raises InputError if a curve is not as long as epochs, or there is no epoch.
 
@@ -54,7 +56,7 @@ def curves_picture(
         figure = Figure(figsize=(7.2, 2.5 if panels == 2 else 2.4), layout="constrained")
         axes = list(figure.subplots(1, panels))
         _draw(axes[0], "Loss", epochs, losses)
-        _draw(axes[1], "Accuracy", epochs, accuracies)
+        _draw(axes[1], score[:1].upper() + score[1:], epochs, accuracies)
         _limit(axes[1], accuracies)
         if len(lr):
             _draw(axes[2], "Learning rate", epochs, {"lr": lr})

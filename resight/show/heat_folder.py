@@ -6,7 +6,7 @@ import io
 import json
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +20,15 @@ from resight.show.files import write_atomic
 from resight.show.folders import check_free
 from resight.show.heat import HeatStyle, draw_heat, peak
 from resight.show.heat_journal import FORMAT, HeatJournal, begun, files_of
+from resight.show.heat_sheet import HeatSheet, heat_sheet
+from resight.show.saving import save_picture
 from resight.show.text import visible
 
 if TYPE_CHECKING:
     from resight.explain.heat import Heat
 
-MANIFEST = "manifest.json"
+MANIFEST, SHEET = "manifest.json", "sheet.png"
+OTHERS = ("sheet", "pair", "matches")  # names of pictures that are not of one map
 LONGEST = 80  # bytes of an image's, a class's or a part's name within a file's name
 
 
@@ -33,8 +36,9 @@ class HeatFolder:
     """Writes explained images one by one into a folder; what is written stays, whatever comes after.
 
     Of one mode pictures lie in the folder itself, of several in a folder for each. Maps (.npy, float32, as the network
-    made them) and manifest.json lie beside them. The manifest is written at the end, also after an error or an
-    interruption, and then says `"complete": false`; until then manifest.jsonl has a line for each image.
+    made them) and manifest.json lie beside them, and sheet.png if it was asked for. The manifest is written at the end,
+    also after an error or an interruption, and then says `"complete": false`; until then manifest.jsonl has a line for
+    each image.
 
     folder:   must not exist yet, or be empty, or with `settings` be one that was not finished
     about:    what the manifest says first: model, method ...
@@ -67,7 +71,7 @@ class HeatFolder:
         self._skipped: list[dict[str, str]] = [row["skipped"] for row in rows if "skipped" in row]
         names = [name for row in rows for name in files_of(row)]
         self.pictures = sum(name.endswith(".png") for name in names)
-        self._taken = {Path(name).stem.casefold() for name in names}
+        self._taken = {*OTHERS, *(Path(name).stem.casefold() for name in names)}
 
     def __enter__(self) -> HeatFolder:
         return self
@@ -100,7 +104,8 @@ class HeatFolder:
 
     def add(
         self, path: str | os.PathLike[str], heats: Sequence[Heat], image: NDArray[np.uint8],
-        top: Sequence[Mapping[str, Any]] = (), more: Sequence[Mapping[str, Any]] = (), frames: Sequence[str] = (),
+        top: Sequence[Mapping[str, Any]] = (), more: Sequence[Mapping[str, Any]] = (),
+        frames: Sequence[Mapping[str, Any]] = (),
     ) -> None:  # fmt: skip
         """Pictures and maps of one image.
 
@@ -109,7 +114,7 @@ class HeatFolder:
         image:  (H, W, 3) uint8, or of a sequence its frames (T, S, S, 3)
         top:    the most probable classes, for the manifest
         more:   what else the manifest says of each heat
-        frames: what the frames of a sequence are called, if that is known
+        frames: the same of each frame of a sequence, if it is known: its "file", or its "place" in a video
         """
         stem = Path(path).stem if Path(path).suffix else Path(path).name
         pixels = self._reduced(image)
@@ -132,6 +137,21 @@ class HeatFolder:
         row = {"path": str(path), "reason": reason}
         self._journal.add({"skipped": row})
         self._skipped.append(row)
+
+    def write_sheet(self, pixels_of: Callable[[str], NDArray[np.uint8]]) -> HeatSheet | None:
+        """Write sheet.png, as `heat_sheet` draws it of the images so far; None if there are none.
+
+        pixels_of: as of `heat_sheet`, by the path that an image was added under
+
+        Raises WorkError if the disk refuses.
+        """
+        if not self._images:
+            return None
+        title = " of ".join(str(self._about[word]) for word in ("method", "model") if word in self._about)
+        made = heat_sheet(self._images, self.folder, pixels_of, self.style, title)
+        save_picture(made.picture, self.folder / SHEET)
+        self._about["sheet"] = SHEET
+        return made
 
     def _write(self, name: str, heat: Heat, image: NDArray[np.uint8], largest: float) -> dict[str, Any]:
         """The map and pictures of one heat; what the manifest says of it."""
@@ -230,10 +250,9 @@ def _about(heat: Heat) -> dict[str, Any]:
     return about
 
 
-def _frame(place: int, count: int, names: Sequence[str]) -> dict[str, Any]:
-    """Which frame of those that were taken, from 1."""
-    named = {"file": names[place]} if len(names) == count else {}
-    return {"frame": place + 1, "frames": count, **named}
+def _frame(place: int, count: int, known: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Which frame of those that were taken, from 1, and what else is known of it."""
+    return {"frame": place + 1, "frames": count, **(known[place] if len(known) == count else {})}
 
 
 def _npy(values: NDArray[Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Training of classifiers. Names load on first use: importing this package does not import torch or Lightning."""
+"""Training of classifiers and mask networks. Names load on first use: neither torch nor Lightning is imported."""
 
 import lazy_loader
 

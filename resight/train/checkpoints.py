@@ -17,8 +17,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from resight.errors import WorkError, advice
 from resight.measure.watching import Watch
+from resight.train.course import Course
 from resight.train.history import EpochLine, History, make_history
-from resight.train.options import TrainOptions
 from resight.train.run_files import BEST, LAST, METRICS, short, write_text
 from resight.train.run_folders import lost_checkpoints
 
@@ -74,7 +74,7 @@ class Curves(TensorBoardLogger):
 class EpochEnd(Checkpoint):
     """After each epoch: checkpoints, metrics.csv, TensorBoard, the report; and whether to stop early."""
 
-    def __init__(self, folder: Path, options: TrainOptions, report: Report | None, watch: Watch) -> None:
+    def __init__(self, folder: Path, options: Course, report: Report | None, watch: Watch) -> None:
         self.folder, self.options, self.report, self.watch = folder, options, report, watch
         self.stopped_by: BaseException | None = None
         self._shown = ExitStack()
@@ -109,9 +109,7 @@ class EpochEnd(Checkpoint):
                 trainer.logger.log_metrics(values, step=last.epoch)
                 trainer.logger.save()
             if self.report is not None:
-                self.report(
-                    history.line(int(self.options.epochs or 0), "sequences" if self.options.sequences else "images")
-                )
+                self.report(history.line(int(self.options.epochs or 0), self.options.unit))
         if is_over(history, self.options):
             trainer.should_stop = True
 
@@ -121,7 +119,7 @@ class EpochEnd(Checkpoint):
         self._shown.close()
 
 
-def is_over(history: History, options: TrainOptions) -> bool:
+def is_over(history: History, options: Course) -> bool:
     """Whether a training has had all its epochs, or none of the last `early_stop` was the best."""
     if len(history) >= int(options.epochs or 0):
         return True

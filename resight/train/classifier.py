@@ -15,6 +15,7 @@ from resight.errors import InputError, WorkError
 from resight.images.examples import Examples, read_examples
 from resight.measure.watching import Watch, unwatched
 from resight.train.asking import Asked, ask, data_of, placed
+from resight.train.course import Course
 from resight.train.finishing import complete, kept_epoch, restore_model, stopped_text
 from resight.train.groups import folder_notes, grouped
 from resight.train.options import TrainOptions, resolved
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from resight.train.data import Stock
     from resight.train.folds import FoldedRuns
     from resight.train.history import History
-    from resight.train.preparing import Prepared
+    from resight.train.material import Material
     from resight.train.runs import Run
 
 Tell = Callable[[str], None]
@@ -148,10 +149,10 @@ def train_one(plan: Plan, *, resume: bool, listener: Listener) -> Run:
             _go_on(plan, before, record, made.stock, listener.tell)
         elif first:
             _begin(plan, record, made.stock, listener.tell)
-        history = _fit(plan, network, made, listener)
+        history = go_through(plan.folder, plan.options, network, made.material, listener, banked=made.banked)
         if first:
             _finish(plan, record, network, history)
-        _wait_for_all()
+        wait_for_all()
     return Run.open(plan.folder, plan.options.device)
 
 
@@ -240,22 +241,28 @@ def _write_first(plan: Plan, record: dict[str, Any], stock: Stock, names: Collec
     return names
 
 
-def _fit(plan: Plan, network: Any, made: Prepared, listener: Listener) -> History:
+def go_through(
+    folder: Path, options: Course, network: Any, material: Material, listener: Listener, *, banked: bool = False,
+    **more: Any,
+) -> History:  # fmt: skip
+    """All epochs of a training that the checkpoints in its folder lack; more: as `train_network` takes it."""
     from resight.train.checkpoints import is_over, mend, read_progress
     from resight.train.engine import train_network
 
-    progress = read_progress(plan.folder)
+    progress = read_progress(folder)
     history = progress.history
     if progress.note:
         listener.tell(progress.note)
-    if rank(plan.options) == 0:
-        mend(plan.folder, progress)
-    if is_over(history, plan.options):
+    if rank(options) == 0:
+        mend(folder, progress)
+    if is_over(history, options):
         return history
     if len(history):
-        listener.tell(f"going on after epoch {len(history)} of {plan.options.epochs}")
-    return train_network(network, plan.options, made.material, plan.folder, banked=made.banked, history=history,
-                         checkpoint=progress.checkpoint, report=listener.report, watch=listener.watch)  # fmt: skip
+        listener.tell(f"going on after epoch {len(history)} of {options.epochs}")
+    return train_network(
+        network, options, material, folder, banked=banked, history=history, checkpoint=progress.checkpoint,
+        report=listener.report, watch=listener.watch, **more,
+    )  # fmt: skip
 
 
 def _finish(plan: Plan, record: dict[str, Any], network: Any, history: History) -> None:
@@ -274,7 +281,8 @@ def check_installed() -> None:
         raise InputError(f"training needs {' and '.join(missing)}: pip install 'resight[train]'")
 
 
-def _wait_for_all() -> None:
+def wait_for_all() -> None:
+    """Until all processes of a training are here; at once if it has only one."""
     import torch.distributed as others
 
     if others.is_available() and others.is_initialized():

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -129,7 +129,13 @@ class Order(Sampler[Key]):
         return dice.permutation(self.places)
 
 
-class Batches(Dataset[Batch | WorkError]):
+class Dealt(Dataset[Any]):
+    """Batches by key; slow: they take so long to make that other processes should."""
+
+    slow = False
+
+
+class Batches(Dealt):
     """The batch of a key. An image that can no longer be read is given as its error, for `unwrap`.
 
     stored: {place: tensor};  labels: {place: class};  look: (tensor, seed) -> what the network gets of it
@@ -137,6 +143,7 @@ class Batches(Dataset[Batch | WorkError]):
 
     def __init__(self, stored: Stored, labels: Mapping[int, int], look: Look, seed: int) -> None:
         self.stored, self.labels, self.look, self.seed = stored, labels, look, seed
+        self.slow = isinstance(stored, Decoded)
 
     def __getitem__(self, key: Key) -> Batch | WorkError:
         epoch, places = key
@@ -196,7 +203,7 @@ def balance_weights(labels: Sequence[int], classes: int) -> list[float]:
     return [len(labels) / (classes * counts[one]) for one in range(classes)]
 
 
-def make_loader(batches: Batches, order: Order, workers: int, *, pin: bool = False) -> DataLoader[Batch | WorkError]:
+def make_loader(batches: Dealt, order: Order, workers: int, *, pin: bool = False) -> DataLoader[Any]:
     """A loader of whole batches; workers: processes that read and augment, 0 for none."""
     return DataLoader(
         batches, sampler=order, batch_size=None, num_workers=workers, persistent_workers=workers > 0, pin_memory=pin,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import lightning.pytorch as lightning
 import torch
@@ -16,10 +17,10 @@ from resight.errors import InputError, WorkError
 from resight.measure.watching import Watch, unwatched
 from resight.models.backbone import choose_device
 from resight.train.checkpoints import Curves, EpochEnd, Report, WholeFiles
+from resight.train.course import Course
 from resight.train.data import Batch, unwrap
 from resight.train.history import Epoch, History
 from resight.train.material import Loaders, Material
-from resight.train.options import TrainOptions
 from resight.train.run_files import LAST, TENSORBOARD
 from resight.train.schedules import rate_factor
 from resight.train.surroundings import memory_kept, own_words, quiet, settings_kept
@@ -28,14 +29,26 @@ PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mix
 MOMENTUM = 0.9
 
 
+class Step(NamedTuple):
+    """What one batch gives: the mean loss of its examples, the sum of what they are judged by, and their number."""
+
+    loss: torch.Tensor
+    right: torch.Tensor
+    seen: int
+
+
 class Training(lightning.LightningModule):
     """One network under training; what it counts in an epoch becomes an `Epoch` of `history`.
 
     learned:  the layers that are trained and kept in checkpoints
     call:     (inputs[, lengths]) -> (B, C) logits, through `learned`
+
+    Trainings of other things than classifiers have their own `learn` and `judge`.
     """
 
-    def __init__(self, network: nn.Module, options: TrainOptions, material: Material, banked: bool) -> None:
+    score = "accuracy"  # what `history` is judged by
+
+    def __init__(self, network: nn.Module, options: Course, material: Material, banked: bool) -> None:
         super().__init__()
         self.options, self.banked = options, banked
         self._lr = 0.0
@@ -65,25 +78,31 @@ class Training(lightning.LightningModule):
         self._sums = {"train": [], "val": []}
         self._loss = torch.zeros(())
 
-    def training_step(self, batch: Batch | WorkError, index: int) -> torch.Tensor:
-        """The loss of one batch."""
-        self._check_loss(index)
-        batch = unwrap(batch)
-        self._lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+    def learn(self, batch: Any) -> Step:
+        """What one batch to train on gives."""
         logits = self(batch)
         weights: Any = self.class_weights
-        loss = nn.functional.cross_entropy(
-            logits, batch.labels, weight=weights, label_smoothing=self.options.label_smoothing
-        )
-        self._loss = loss.detach()
-        self._count("train", self._loss, logits, batch.labels)
-        return loss
+        smoothing = float(getattr(self.options, "label_smoothing", 0.0))
+        loss = nn.functional.cross_entropy(logits, batch.labels, weight=weights, label_smoothing=smoothing)
+        return _classified(loss, logits, batch.labels)
 
-    def validation_step(self, batch: Batch | WorkError, index: int) -> None:
-        """Counts one batch of validation images: plain cross-entropy, without smoothing or weights."""
-        batch = unwrap(batch)
+    def judge(self, batch: Any) -> Step:
+        """What one batch of validation images gives: plain cross-entropy, without smoothing or weights."""
         logits = self(batch)
-        self._count("val", nn.functional.cross_entropy(logits, batch.labels), logits, batch.labels)
+        return _classified(nn.functional.cross_entropy(logits, batch.labels), logits, batch.labels)
+
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        """The loss of one batch."""
+        self._check_loss(index)
+        self._lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        step = self.learn(unwrap(batch))
+        self._loss = step.loss.detach()
+        self._count("train", step)
+        return step.loss
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        """Counts one batch of validation images."""
+        self._count("val", self.judge(unwrap(batch)))
 
     def on_train_epoch_end(self) -> None:
         """Closes the epoch: one more entry in `history`."""
@@ -94,7 +113,7 @@ class Training(lightning.LightningModule):
             self._fail(val_loss, "of the validation images")
         self.history += (
             Epoch(len(self.history) + 1, train_loss, train_accuracy, val_loss, val_accuracy, self._lr,
-                  time.monotonic() - self._began, seen),
+                  time.monotonic() - self._began, seen, self.score),
         )  # fmt: skip
 
     def configure_optimizers(self) -> Any:
@@ -119,11 +138,10 @@ class Training(lightning.LightningModule):
         """The history goes with the weights: after a kill both are of the same epoch."""
         checkpoint["history"] = [one.as_dict() for one in self.history]
 
-    def _count(self, part: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        right = (logits.detach().argmax(1) == labels).sum()
-        self._sums[part].append(
-            torch.stack([loss.detach() * len(labels), right.float(), right.new_tensor(len(labels)).float()])
-        )
+    def _count(self, part: str, step: Step) -> None:
+        right = step.right.detach()
+        seen = right.new_tensor(step.seen).float()
+        self._sums[part].append(torch.stack([step.loss.detach() * step.seen, right.float(), seen]))
 
     def _totals(self, part: str) -> tuple[float, float, int]:
         """Mean loss, share of right answers, and number of images, over all processes; NaN if there were none."""
@@ -160,25 +178,27 @@ class Training(lightning.LightningModule):
 
 
 def train_network(
-    network: nn.Module, options: TrainOptions, material: Material, folder: Path, *, banked: bool,
+    network: nn.Module, options: Course, material: Material, folder: Path, *, banked: bool,
     history: History, checkpoint: str = LAST, report: Report | None = None, watch: Watch = unwatched,
+    kind: type[Training] | None = None, after: Sequence[lightning.Callback] = (),
 ) -> History:  # fmt: skip
     """Train the network, in place, from a checkpoint of the run folder if there is one.
 
     options: all filled in; banked: `material` is of features, only `network.classify` is trained
     history: of that checkpoint, LAST or BEST; report: called with each epoch's end; watch: shows how far an epoch is
+    kind:    of another training than a classifier's;  after: what is done at an epoch's end, behind the checkpoints
     ->       all epochs; the network has the weights of the last one
 
     Raises WorkError if the loss is no number any more, KeyboardInterrupt for Ctrl-C (the folder is then as the last
     epoch left it).
     """
-    training = Training(network, options, material, banked)
+    training = (kind or Training)(network, options, material, banked)
     training.history, training.folder = history.epochs, folder
     training.steps = -(-len(material.train_places) // options.batch)
     end = EpochEnd(folder, options, report, watch)
     device = choose_device(options.device)
     with quiet(), settings_kept(), own_words(end), memory_kept(device):
-        trainer = _make_trainer(options, device, folder, len(history), end)
+        trainer = _make_trainer(options, device, folder, len(history), [end, *after])
         if banked:
             torch.set_num_threads(1)  # one small layer: dividing it costs more than it saves
         training.train()
@@ -190,21 +210,19 @@ def train_network(
 
 
 def _make_trainer(
-    options: TrainOptions, device: torch.device, folder: Path, after: int, end: EpochEnd
+    options: Course, device: torch.device, folder: Path, after: int, ends: list[Any]
 ) -> lightning.Trainer:
     from lightning.pytorch.callbacks import EMAWeightAveraging
 
     if options.precision == "float16" and device.type == "cpu":
         raise InputError("precision float16 needs a GPU: use bfloat16 or float32 on a CPU")
     several = options.devices * options.nodes > 1
-    callbacks: list[Any] = [end]
-    if options.ema:
-        callbacks.insert(0, EMAWeightAveraging(decay=options.ema))
+    callbacks = [EMAWeightAveraging(decay=options.ema), *ends] if options.ema else ends
     return lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=[device.index] if device.index is not None and not several else options.devices,
         num_nodes=options.nodes,
-        strategy=("ddp_find_unused_parameters_true" if options.sequences else "ddp") if several else "auto",
+        strategy=("ddp_find_unused_parameters_true" if options.find_unused else "ddp") if several else "auto",
         precision=PRECISIONS[options.precision],  # type: ignore[arg-type]
         max_epochs=options.epochs, callbacks=callbacks, plugins=[WholeFiles()],
         logger=Curves(folder, name="", version=TENSORBOARD, default_hp_metric=False, purge_step=after + 1),
@@ -212,6 +230,10 @@ def _make_trainer(
         use_distributed_sampler=False, log_every_n_steps=10**9,
         benchmark=device.type == "cuda",
     )  # fmt: skip
+
+
+def _classified(loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> Step:
+    return Step(loss, (logits.detach().argmax(1) == labels).sum(), len(labels))
 
 
 def _unfrozen(network: nn.Module) -> dict[str, nn.Module]:

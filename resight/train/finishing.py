@@ -23,6 +23,8 @@ from resight.train.run_files import (
     MODEL,
     has_model,
     read_record,
+    recorded_course,
+    recorded_locating,
     recorded_options,
     short,
     write_model,
@@ -32,6 +34,7 @@ from resight.train.run_files import (
 from resight.train.run_folders import LOST, lost_checkpoints, reserved
 
 if TYPE_CHECKING:
+    from resight.train.locate_runs import LocateRun
     from resight.train.runs import Run
 
 
@@ -51,7 +54,7 @@ class Kept:
 
 def finish_run(
     folder: str | os.PathLike[str], device: str = "auto", *, tell: Callable[[str], None] = lambda text: None
-) -> Run:
+) -> Run | LocateRun:
     """Take the best epoch so far of a training that was stopped as its result; the run is then finished.
 
     device: where the network of the run that is given back will be
@@ -64,15 +67,19 @@ def finish_run(
     from resight.train.runs import Run
 
     place = Path(folder)
-    read_record(place)  # before the folder is touched: is it a run at all?
+    read_record(place, None)  # before the folder is touched: is it a run at all?
     with reserved(place):
-        record = read_record(place)
+        record = read_record(place, None)
         if record["state"] != "finished":
             _finish(place, record, tell)
         elif restore_model(place, record):
             tell(f"{place / MODEL} was lost, and is restored from {BEST}")
         else:
             tell(f"{place} has finished before; nothing is changed")
+    if record.get("task") == "locate":
+        from resight.train.locate_runs import LocateRun
+
+        return LocateRun.open(place, device)
     return Run.open(place, device)
 
 
@@ -87,7 +94,7 @@ def _finish(folder: Path, record: Mapping[str, Any], tell: Callable[[str], None]
         raise InputError(f"{folder}: no epoch of this training has ended, there is nothing to keep: train again, the "
                          "same --out may be used")  # fmt: skip
     network = rebuild(folder, record, kept.state)
-    ended, of = len(kept.history), recorded_options(folder, dict(record)).epochs
+    ended, of = len(kept.history), recorded_course(folder, dict(record)).epochs
     facts = {**record, "stopped": {"after": ended, "of": of}}
     complete(folder, facts, network, kept.history, kept.epoch)
     tell(f"{folder}: {stopped_text(facts)}")
@@ -171,16 +178,14 @@ def rebuild(folder: Path, record: Mapping[str, Any], state: Mapping[str, Any]) -
 
     Raises WorkError if those cannot be had any more, or nothing fits.
     """
-    from resight.train.runs import make_run_network
-
-    options, classes = recorded_options(folder, dict(record)), len(record["classes"])
+    make = _maker(folder, dict(record))
     try:
-        network = make_run_network(options, classes, record["network"])
+        network = make(record["network"])
         keys = network.load_state_dict(state, strict=False)
         if keys.unexpected_keys:
             raise WorkError(f"the checkpoint is of another network, with {keys.unexpected_keys[0]!r}")
         if keys.missing_keys:
-            network = make_run_network(options, classes)
+            network = make(None)
             if network.record() != record["network"]:
                 raise WorkError("these weights have changed since")
             network.load_state_dict(state, strict=False)
@@ -188,3 +193,17 @@ def rebuild(folder: Path, record: Mapping[str, Any], state: Mapping[str, Any]) -
         raise WorkError(f"{folder}: its network cannot be put together again from its checkpoint and the weights that "
                         f"training started from ({short(error)})") from error  # fmt: skip
     return network
+
+
+def _maker(folder: Path, record: dict[str, Any]) -> Callable[[Any], Any]:
+    """What makes the network of a run: of its record, without weights; or of None, with those that it started from."""
+    if record.get("task") == "locate":
+        from resight.match.mask_network import rebuild_mask_network
+        from resight.train.locate_options import make_locate_network
+
+        known = recorded_locating(folder, record)
+        return lambda facts: rebuild_mask_network(facts) if facts is not None else make_locate_network(known)
+    from resight.train.runs import make_run_network
+
+    options, classes = recorded_options(folder, record), len(record["classes"])
+    return lambda facts: make_run_network(options, classes, facts)

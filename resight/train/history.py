@@ -15,6 +15,7 @@ from resight.errors import InputError
 from resight.images.rows import read_rows
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images")
+SCORES = {"accuracy": "accuracy", "iou": "IoU"}  # what an epoch is judged by, and how it is written
 MOST_EPOCHS = 100_000
 
 
@@ -30,6 +31,7 @@ class Epoch:
     lr              learning rate of the last step
     seconds         training and validation together
     images          training images (or sequences) seen
+    score           what the two accuracies are, a key of SCORES; iou: mean IoUs of masks, in columns train_iou, val_iou
     """
 
     epoch: int
@@ -40,10 +42,20 @@ class Epoch:
     lr: float
     seconds: float
     images: int
+    score: str = "accuracy"
 
     def as_dict(self) -> dict[str, Any]:
         """The columns of metrics.csv by name."""
-        return {name: getattr(self, name) for name in COLUMNS}
+        return {column: getattr(self, name) for name, column in zip(COLUMNS, columns(self.score), strict=True)}
+
+
+def columns(score: str) -> tuple[str, ...]:
+    """The columns of metrics.csv for epochs judged by a key of SCORES.
+
+    >>> columns("iou")[1:5]
+    ('train_loss', 'train_iou', 'val_loss', 'val_iou')
+    """
+    return tuple(name.replace("accuracy", score) for name in COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,11 @@ class History:
                 best = one
         return best
 
+    @property
+    def score(self) -> str:
+        """What its epochs are judged by, a key of SCORES."""
+        return self.epochs[0].score if self.epochs else "accuracy"
+
     def waited(self) -> int:
         """Epochs since the best one."""
         return len(self) - self.best.epoch if self.best else 0
@@ -137,7 +154,7 @@ class History:
         """metrics.csv: a row for each epoch; no validation is an empty cell."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(columns(self.score))
         for one in self.epochs:
             writer.writerow(["" if value != value else value for value in one.as_dict().values()])
         return out.getvalue()
@@ -152,7 +169,7 @@ class History:
         picture = curves_picture(
             self.column("epoch"), {part: self.column(f"{part}_loss") for part in parts},
             {part: self.column(f"{part}_accuracy") for part in parts}, self.column("lr"),
-            best=self.best.epoch if self.best and validated else None,
+            best=self.best.epoch if self.best and validated else None, score=SCORES[self.score],
         )  # fmt: skip
         write_atomic(file, picture)
 
@@ -170,24 +187,28 @@ def is_better(one: Epoch, other: Epoch) -> bool:
 
 
 def make_history(rows: Sequence[Mapping[str, Any]]) -> History:
-    """The history of rows with the keys COLUMNS. Raises InputError if they are something else."""
+    """The history of rows with the keys COLUMNS, or those of another score. Raises InputError for something else."""
+    score = next((one for one in SCORES if rows and f"val_{one}" in rows[0]), "accuracy")
+    kinds = dict(zip(columns(score), _KINDS.values(), strict=True))
     try:
-        return History(tuple(Epoch(*(kind(row[name]) for name, kind in _KINDS.items())) for row in rows))
+        values = [[kind(row[name]) for name, kind in kinds.items()] for row in rows]
+        return History(tuple(Epoch(**dict(zip(_KINDS, some, strict=True)), score=score) for some in values))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"expected rows with {', '.join(COLUMNS)}: {error}") from error
 
 
-def read_history(file: str | os.PathLike[str]) -> History:
-    """The history in a metrics.csv.
+def read_history(file: str | os.PathLike[str], score: str = "accuracy") -> History:
+    """The history in a metrics.csv; score: what its epochs are judged by, a key of SCORES.
 
     Raises InputError, naming the line, if it is missing or something else.
     """
     rows: list[dict[str, Any]] = []
-    for line, row in read_rows(Path(file), COLUMNS):
+    kinds = dict(zip(columns(score), _KINDS.values(), strict=True))
+    for line, row in read_rows(Path(file), columns(score)):
         if len(rows) >= MOST_EPOCHS:
             raise InputError(f"{file}: more than {MOST_EPOCHS:,} epochs")
         try:
-            rows.append({name: kind(row[name] or "nan") for name, kind in _KINDS.items()})
+            rows.append({name: kind(row[name] or "nan") for name, kind in kinds.items()})
         except ValueError as error:
             raise InputError(f"{file}, line {line}: {error}") from error
     return make_history(rows)
@@ -196,7 +217,7 @@ def read_history(file: str | os.PathLike[str]) -> History:
 def _score(one: Epoch) -> str:
     if math.isnan(one.val_accuracy):
         return f"loss {one.train_loss:.3f}"
-    return f"validation accuracy {one.val_accuracy:.3f}"
+    return f"validation {SCORES[one.score]} {one.val_accuracy:.3f}"
 
 
-_KINDS: dict[str, Any] = {one.name: int if one.type == "int" else float for one in fields(Epoch)}
+_KINDS: dict[str, Any] = {one.name: int if one.type == "int" else float for one in fields(Epoch) if one.name in COLUMNS}

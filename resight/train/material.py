@@ -8,10 +8,10 @@ from typing import Any
 import lightning.pytorch as lightning
 from torch.utils.data import DataLoader
 
-from resight.errors import WorkError
 from resight.features.pipeline import cores
 from resight.images.examples import Examples
-from resight.train.data import Batch, Batches, Decoded, Look, Order, Stock, balance_weights, make_loader
+from resight.train.course import Course
+from resight.train.data import Batches, Dealt, Look, Order, Stock, balance_weights, make_loader
 from resight.train.options import TrainOptions
 from resight.train.splits import Split
 
@@ -29,8 +29,8 @@ class Material:
     light:              batches cost nothing to make: no processes are started for it
     """
 
-    train: Batches
-    val: Batches | None
+    train: Dealt
+    val: Dealt | None
     train_places: tuple[int, ...]
     val_places: tuple[int, ...]
     chances: tuple[float, ...] | None = None
@@ -65,17 +65,17 @@ class Material:
 class Loaders(lightning.LightningDataModule):
     """The loaders of this process, made once it knows which one it is."""
 
-    def __init__(self, material: Material, options: TrainOptions, epoch: int) -> None:
+    def __init__(self, material: Material, options: Course, epoch: int) -> None:
         super().__init__()
         self.material, self.options, self.epoch = material, options, epoch
 
-    def train_dataloader(self) -> DataLoader[Batch | WorkError]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled anew in each epoch."""
         material = self.material
         order = self._order(material.train_places, self.options.seed, material.chances)
         return self._loader(material.train, order)
 
-    def val_dataloader(self) -> DataLoader[Batch | WorkError] | list[Any]:
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """In order, each once."""
         material = self.material
         return self._loader(material.val, self._order(material.val_places, None, None)) if material.val else []
@@ -87,13 +87,13 @@ class Loaders(lightning.LightningDataModule):
         order.set_epoch(self.epoch)  # Lightning asks for the first batch before it tells the epoch
         return order
 
-    def _loader(self, batches: Batches, order: Order) -> DataLoader[Batch | WorkError]:
+    def _loader(self, batches: Dealt, order: Order) -> DataLoader[Any]:
         trainer: Any = self.trainer
         on_cpu = trainer.strategy.root_device.type == "cpu"
         workers = self.options.workers
         if workers is None and on_cpu:
             # What is in memory is augmented in a fraction of the time that a step takes on the same cores.
-            workers = min(MOST_WORKERS, cores() // 2) if isinstance(batches.stored, Decoded) else 0
+            workers = min(MOST_WORKERS, cores() // 2) if batches.slow else 0
         elif workers is None:
             workers = 0 if self.material.light else min(MOST_WORKERS, cores())
         return make_loader(batches, order, workers, pin=not on_cpu)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, get_type_hints
 
 from resight.choices import Option, Table, Value, parse, settings, write
 from resight.errors import InputError, unknown
+from resight.train.course import Course
 
 INPUTS = ("rgb", "sift", "fusion")
 WEIGHTS = ("package", "hub", "random")  # anything else is a path
@@ -143,15 +145,12 @@ class TrainOptions:
     """Processes that read and augment; default: by the machine."""
 
     def __post_init__(self) -> None:
-        self._check_types()
+        check_types(self)
         object.__setattr__(self, "sift", write(*parse("sift", self.sift, SIFTS)))
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise InputError(f"{name} must be from {least} to {most}, got {value}")
+        check_ranges(self, _RANGES)
         if self.validation + self.test > 0.9:
             raise InputError(
                 f"validation {self.validation:g} and test {self.test:g} must leave at least 0.1 for training: make "
@@ -161,15 +160,6 @@ class TrainOptions:
             raise InputError(
                 f"stem patch reads a SIFT map of step 4, got {self.sift!r}: use sift vlfeat:step=4, or stem full"
             )
-
-    def _check_types(self) -> None:
-        hints = get_type_hints(TrainOptions)
-        for one in fields(self):
-            value, hint = getattr(self, one.name), hints[one.name]
-            if value is None and hint == hint | None:
-                continue
-            kind = next(k for k in (bool, int, float, str) if hint in (k, k | None))
-            object.__setattr__(self, one.name, _typed(one.name, value, kind))
 
     @property
     def sift_settings(self) -> dict[str, Value]:
@@ -181,6 +171,16 @@ class TrainOptions:
     def frozen(self) -> bool:
         """Whether the backbone stays as it is."""
         return self.tune == "head"
+
+    @property
+    def unit(self) -> str:
+        """What an example is."""
+        return "sequences" if self.sequences else "images"
+
+    @property
+    def find_unused(self) -> bool:
+        """Whether some weights may get no gradient in a step."""
+        return self.sequences
 
     def as_dict(self) -> dict[str, Any]:
         """Every option, as JSON and YAML can hold it."""
@@ -211,9 +211,32 @@ def expand(preset: str | None, input: str) -> dict[str, Any]:
     return {**PRESETS[preset], **BY_INPUT.get(preset, {}).get(input, {})}
 
 
-def changed(one: TrainOptions, other: TrainOptions) -> list[str]:
-    """Names of the options in which two differ."""
-    return [f.name for f in fields(one) if getattr(one, f.name) != getattr(other, f.name)]
+def changed(one: Course, other: Course) -> list[str]:
+    """Names of the options in which two of the same kind differ."""
+    now = other.as_dict()
+    return [name for name, value in one.as_dict().items() if value != now.get(name)]
+
+
+def check_types(options: Any) -> None:
+    """Make every field of a frozen dataclass of options plain text, numbers and truth values, as it is annotated.
+
+    Raises InputError, naming the first field that holds something else.
+    """
+    hints = get_type_hints(type(options))
+    for one in fields(options):
+        value, hint = getattr(options, one.name), hints[one.name]
+        if value is None and hint == hint | None:
+            continue
+        kind = next(k for k in (bool, int, float, str) if hint in (k, k | None))
+        object.__setattr__(options, one.name, _typed(one.name, value, kind))
+
+
+def check_ranges(options: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Raises InputError for the first option, by name, that is below the least or above the most of its range."""
+    for name, (least, most) in ranges.items():
+        value = getattr(options, name)
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{name} must be from {least} to {most}, got {value}")
 
 
 def resolved(options: TrainOptions, size: int) -> TrainOptions:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.images.examples import Examples
+from resight.train.course import Course
 from resight.train.history import Epoch
 from resight.train.options import TrainOptions
 from resight.train.run_files import FORMAT
@@ -49,7 +50,7 @@ def make_facts(plan: Plan, network: dict[str, Any], skipped: Collection[int] = (
     examples, split = plan.examples, used(plan.split, skipped)
     counts = Counter(str(examples.items[place].label) for place in split.train)
     facts: dict[str, Any] = {
-        "format": FORMAT, "task": "classify", "state": "training", "versions": _versions(),
+        "format": FORMAT, "task": "classify", "state": "training", "versions": versions(),
         "options": plan.options.as_dict(), "classes": list(examples.classes),
         "data": {"source": examples.source, "digest": examples.digest, "images": len(examples),
                  "notes": [*examples.notes, *split.notes]},
@@ -86,7 +87,8 @@ def epoch_facts(epoch: Epoch | None) -> dict[str, Any]:
     return {name: None if value != value else value for name, value in values.items()}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Those of Python, this system and the libraries that a training runs on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in VERSIONS:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -104,7 +106,7 @@ def network_name(options: TrainOptions) -> str:
     return {"rgb": options.backbone, "sift": sift, "fusion": f"{options.backbone} and {sift}"}[options.input]
 
 
-def rank(options: TrainOptions) -> int:
+def rank(options: Course) -> int:
     """Which of the processes of one training this is, from 0, as Lightning's launcher, torchrun or Slurm tell."""
     if options.devices * options.nodes == 1:
         return 0

@@ -19,20 +19,25 @@ import hashlib
 import io
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from resight.errors import InputError, WorkError, advice
 from resight.images.lines import read_bytes_of
 from resight.images.settings import read_settings
 from resight.tables.atomic import AtomicFiles
+from resight.train.course import Course
+from resight.train.locate_options import LocateOptions, make_locate_options
 from resight.train.options import TrainOptions, make_options
 
 if TYPE_CHECKING:
     import torch
 
+Options = TypeVar("Options")
+
 FORMAT = "resight-train-1"
+TASKS = ("classify", "locate")
 LIMIT = 64 * 2**20  # bytes of run.json
 RECORD, OPTIONS, SPLIT, SKIPPED = "run.json", "options.yaml", "split.csv", "skipped.csv"
 LEARNED = "learned_before.csv"
@@ -69,10 +74,12 @@ def has_model(folder: Path, record: dict[str, Any]) -> bool:
         return False
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path, task: str | None = "classify") -> dict[str, Any]:
     """run.json of a run, its form checked.
 
-    Raises InputError if the folder holds no run, WorkError if the record of one is damaged.
+    task: what the run was trained for, a key of TASKS; None: any of them
+
+    Raises InputError if the folder holds no run, or one of another task, WorkError if the record of one is damaged.
     """
     file = folder / RECORD
     if not file.is_file():
@@ -84,22 +91,50 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         got = record.get("format") if isinstance(record, dict) else type(record).__name__
         raise InputError(f"{file}: expected a training run of the format {FORMAT!r}, got {str(got)[:60]!r}")
+    own = record.get("task", TASKS[0])
+    if own not in TASKS:
+        raise WorkError(_damaged(file, "its task is none that is known"))
+    if task not in (own, None):
+        raise InputError(f"{folder}: expected a run of `resight train {task}`, got one of `resight train {own}`")
     for key, kind in _FORM.items():
         if not isinstance(record.get(key), kind):
             raise WorkError(_damaged(file, f"{key} is missing or something else"))
-    classes = record["classes"]
-    if len(classes) < 2 or len(set(map(str, classes))) < len(classes) or not all(isinstance(c, str) for c in classes):
-        raise WorkError(_damaged(file, "expected the names of at least two classes"))
+    if own == "classify":
+        _check_classes(file, record.get("classes"))
     model = record.get("model")
     if record["state"] == "finished" and not (isinstance(model, dict) and isinstance(model.get("sha256"), str)):
         raise WorkError(_damaged(file, "model is missing or something else"))
     return record
 
 
+def _check_classes(file: Path, classes: Any) -> None:
+    if not isinstance(classes, list):
+        raise WorkError(_damaged(file, "classes is missing or something else"))
+    if len(classes) < 2 or len(set(map(str, classes))) < len(classes) or not all(isinstance(c, str) for c in classes):
+        raise WorkError(_damaged(file, "expected the names of at least two classes"))
+
+
 def recorded_options(folder: Path, record: dict[str, Any]) -> TrainOptions:
-    """The options that a run was begun with. Raises WorkError if they are damaged, or of another version."""
+    """The options that a classifier was begun with. Raises WorkError if they are damaged, or of another version."""
+    return _recorded(folder, record, make_options)
+
+
+def recorded_locating(folder: Path, record: dict[str, Any]) -> LocateOptions:
+    """The options that a mask network was begun with. Raises WorkError as `recorded_options`."""
+    return _recorded(folder, record, make_locate_options)
+
+
+def recorded_course(folder: Path, record: dict[str, Any]) -> Course:
+    """The options that a run of any task was begun with. Raises WorkError as `recorded_options`."""
+    read: Callable[[Path, dict[str, Any]], Course] = (
+        recorded_locating if record.get("task") == "locate" else recorded_options
+    )
+    return read(folder, record)
+
+
+def _recorded(folder: Path, record: dict[str, Any], make: Callable[..., Options]) -> Options:
     try:
-        return make_options(**record["options"])
+        return make(**record["options"])
     except InputError as error:
         raise WorkError(_damaged(folder / RECORD, f"its options: {error}")) from error
 
@@ -126,7 +161,7 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     write_text(folder / RECORD, json.dumps(record, indent=1, ensure_ascii=True, allow_nan=False) + "\n")
 
 
-def write_options(folder: Path, options: TrainOptions) -> None:
+def write_options(folder: Path, options: Course) -> None:
     """Write options.yaml, which --config reads."""
     import yaml
 
@@ -143,15 +178,15 @@ def read_options(file: Path, preset: str | None = None, **given: Any) -> TrainOp
     return make_options(preset or named, **{**content, **given})
 
 
-def read_config(file: Path) -> tuple[str | None, dict[str, Any]]:
-    """The preset and the options in a file, checked as `read_options` says."""
+def read_config(file: Path, make: Callable[..., Course] = make_options) -> tuple[str | None, dict[str, Any]]:
+    """The preset and the options in a file, checked as `read_options` says; make: `make_options` of the task."""
     content = read_settings(file)
     tables = [key for key, value in content.items() if isinstance(value, (dict, list))]
     if tables:
         raise InputError(f"{file}: {_other_file(content, tables[0])}")
     try:
         named = content.pop("preset", None)
-        make_options(named, **content)
+        make(named, **content)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     return named, content
@@ -206,5 +241,5 @@ def write_whole(file: Path, data: bytes) -> None:
 
 
 _FORM: dict[str, type] = {
-    "state": str, "options": dict, "classes": list, "data": dict, "split": dict, "network": dict, "versions": dict,
+    "state": str, "options": dict, "data": dict, "split": dict, "network": dict, "versions": dict,
 }  # fmt: skip

@@ -11,7 +11,8 @@ from typing import Any
 
 from resight.errors import InputError, WorkError, advice
 from resight.images.places import is_folder
-from resight.train.options import TrainOptions, changed
+from resight.train.course import Course
+from resight.train.options import changed
 from resight.train.run_files import (
     BEST,
     CHECKPOINTS,
@@ -24,13 +25,13 @@ from resight.train.run_files import (
     SPLIT,
     TENSORBOARD,
     read_record,
-    recorded_options,
+    recorded_course,
 )
 
 # What a run leaves before its first epoch has ended.
 FIRST = {RECORD, OPTIONS, SPLIT, SKIPPED, LEARNED, CHECKPOINTS, TENSORBOARD}
 EVENTS = "events.out.tfevents"
-NOT_DECIDING = ("device", "devices", "nodes", "workers")  # a run may go on with others
+NOT_DECIDING = ("device", "devices", "nodes", "workers", "panels")  # a run may go on with others
 TEMPORARY = ".resight-"
 BEGINS = ".resight-begins"  # is there while the first files of a run are written
 SHOWN = 4
@@ -38,8 +39,8 @@ LOST = ("its checkpoints are gone: --resume begins it again from the first epoch
         "this one")  # fmt: skip
 
 
-def found_run(folder: Path, resume: bool) -> dict[str, Any] | None:
-    """The record of the run that `folder` holds, if it is to be gone on with.
+def found_run(folder: Path, resume: bool, task: str = "classify") -> dict[str, Any] | None:
+    """The record of the run that `folder` holds, if it is to be gone on with, as a training for `task`.
 
     None if there is none yet, or one of which no epoch has ended: it may begin anew.
     Raises InputError if something is there and `resume` is not asked for, or it is no run.
@@ -57,7 +58,7 @@ def found_run(folder: Path, resume: bool) -> dict[str, Any] | None:
             return None
         hint = ", or --resume to begin again in it" if own else ""
         raise InputError(f"{folder} is there already and is not overwritten: choose another --out{hint}")
-    record = read_record(folder)
+    record = read_record(folder, task if resume else None)
     if resume:
         return record
     if record["state"] == "finished":
@@ -86,7 +87,7 @@ def has_no_epoch(folder: Path) -> bool:
     """Whether a folder holds a run of which no epoch has ended, and nothing else."""
     if not (folder / RECORD).is_file() or not _holds_only_first(folder):
         return False
-    return bool(read_record(folder)["state"] == "training")
+    return bool(read_record(folder, None)["state"] == "training")
 
 
 def lost_checkpoints(folder: Path) -> bool:
@@ -119,17 +120,17 @@ def clear(folder: Path) -> bool:
     return True
 
 
-def check_same(folder: Path, record: dict[str, Any], facts: dict[str, Any], options: TrainOptions) -> None:
+def check_same(folder: Path, record: dict[str, Any], facts: dict[str, Any], options: Course) -> None:
     """Raises InputError, naming what differs, unless the run was begun with these options on this data.
 
     record: of the run; facts: what a run that begins now would record
     """
-    before = recorded_options(folder, record)
+    before = recorded_course(folder, record)
     names = [name for name in changed(before, options) if name not in NOT_DECIDING]
     apart = [f"{name} {getattr(before, name)!r}, now {getattr(options, name)!r}" for name in names[:SHOWN]]
     if len(names) > SHOWN:
         apart.append(f"{len(names) - SHOWN} options more")
-    unit = "sequences" if before.sequences else "images"
+    unit = "sequences" if before.unit == "sequences" else "images"
     if record["data"].get("digest") != facts["data"]["digest"]:
         apart.append(f"the data (then {record['data'].get('source')}: {record['data'].get('images')} {unit}; now "
                      f"{facts['data']['source']}: {facts['data']['images']})")  # fmt: skip

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from resight.errors import InputError
-from resight.train.options import SCHEDULES, TrainOptions
+from resight.train.course import Course
+from resight.train.options import SCHEDULES
 
 
-def rate_factor(step: int, steps: int, options: TrainOptions) -> float:
+def rate_factor(step: int, steps: int, options: Course) -> float:
     """What the learning rate is multiplied by in one step.
 
     step:    from 0, over all epochs
@@ -22,6 +23,7 @@ def rate_factor(step: int, steps: int, options: TrainOptions) -> float:
         step      decay ^ floor(epoch / decay_every), epochs counted from the start
         constant  1
 
+    >>> from resight.train.options import TrainOptions
     >>> options = TrainOptions(schedule="cosine", warmup=1.0, epochs=3)
     >>> [round(rate_factor(step, 2, options), 3) for step in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]

@@ -14,7 +14,6 @@ from made_runs import colour_images, make_run
 from PIL import Image
 
 from resight.cli import run as resight
-from resight.cli.explain import _split
 from resight.explain.explaining import explain_each
 from resight.explain.pairs import matching_points
 from resight.show.matches import matches_picture
@@ -62,11 +61,10 @@ def test_a_single_image(made, call, tmp_path):
     numbers = {"blue": 0, "green": 1, "red": 2}
     assert lines[:3] == [f"{score:.3f} -> {numbers[name]}_{name}{'' if rank else f'   {path}'}"
                          for rank, (score, name) in enumerate(expected.top(3))]  # fmt: skip
-    assert lines[3] == f"wrote {tmp_path / 'out'}: 4 pictures of 1 image, maps (.npy) and manifest.json"
+    assert lines[3] == f"wrote {tmp_path / 'out'}: 4 pictures of 1 image, maps (.npy), sheet.png and manifest.json"
     name = f"0_{numbers[expected.heats[0].label]}_{expected.heats[0].label}"
-    assert files(tmp_path / "out") == sorted(
-        ["manifest.json", f"{name}.npy", *(f"{mode}/{name}.png" for mode in ("gray", "color", "overlay", "multiply"))]
-    )
+    pictures = [f"{mode}/{name}.png" for mode in ("gray", "color", "overlay", "multiply")]
+    assert files(tmp_path / "out") == sorted(["manifest.json", "sheet.png", f"{name}.npy", *pictures])
     assert np.array_equal(np.load(tmp_path / "out" / f"{name}.npy"), expected.heats[0].map)
     said = manifest(tmp_path / "out")
     assert (said["model"], said["method"], said["asked"]) == (folder, "gradcam", "top:1")
@@ -82,7 +80,7 @@ def test_several_images_one_line_each(made, call, tmp_path):
     lines = out.splitlines()
     assert [line.split("   ")[1] for line in lines[:2]] == [str(images / "red" / f"{n}.png") for n in (0, 1)]
     assert all(line[5:].startswith(" -> 2_red") for line in lines[:2])
-    assert lines[2].endswith("2 pictures of 2 images, maps (.npy) and manifest.json; 1 could not be read")
+    assert lines[2].endswith("2 pictures of 2 images, maps (.npy), sheet.png and manifest.json; 1 could not be read")
     assert "bad.png: not an image" in err
     said = manifest(tmp_path / "out")
     assert [row["path"] for row in said["skipped"]] == [str(tmp_path / "bad.png")]
@@ -154,12 +152,20 @@ def test_exit_codes(made, call, tmp_path):
         (["GOOD", "--weights", "hub"], "--weights has no effect beside --model RUN"),
         (["GOOD", "--descriptor", "gem"], "--descriptor is for --pair"),
         (["GOOD", "GOOD", "--pair", "--in", "x.resight"], "--model has no effect beside --in"),
-        (["GOOD", "--class", "top:3", "--class", "red"], "--class top:3 is asked for alone, got top:3, red"),
-        (["GOOD", "--class", "red", "--class", "top:3"], "--class top:3 is asked for alone, got red, top:3"),
-        (["GOOD", "--class", "-1"], "--class -1: the 3 classes are numbered from 0 to 2"),
-        (["GOOD", "--class", "top:4"], "--class top:4: behind top: comes how many classes, from 1 to the 3 that there"),
-        (["GOOD", "--class", "top:0"], "--class top:0: behind top:"),
-        (["GOOD", "--class", "top:some"], "--class top:some: behind top:"),
+        (["GOOD", "--class", "top:3", "--class", "red"], "top:3 stands alone, it cannot be one of several classes"),
+        (["GOOD", "--class", "red", "--class", "top:3"], "top:3 stands alone"),
+        (["GOOD", "--class", "-1"], "class -1 is out of range: there are 3, numbered from 0"),
+        (["GOOD", "--class", "top:4"], "top:4: behind top: comes how many classes, from 1 to the 3 that there are"),
+        (["GOOD", "--class", "top:0"], "top:0: behind top:"),
+        (["GOOD", "--class", "top:some"], "top:some: behind top:"),
+        (["GOOD", "--box", "1,2,3,4"], "--box is for --pair"),
+        (["GOOD", "--boxes", "b.csv"], "--boxes is for --report"),
+        (["GOOD", "--pair", "--boxes", "b.csv"], "--boxes is for --report"),
+        (["GOOD", "--segments", "s.png"], "--segments is for --method lime, got gradcam"),
+        (["GOOD", "--report", "--segments", "s.png"], "--segments has no effect beside --report"),
+        (["GOOD", "GOOD", "--pair", "--segments", "s.png"], "--segments has no effect beside --pair"),
+        (["GOOD", "--method", "LIME:count=9", "--segments", "s.png"], "count of lime has no effect beside --segments"),
+        (["GOOD", "--method", "lime:segments=slic", "--segments", "s.png"], "segments of lime has no effect"),
     ],
 )
 def test_doors(made, call, tmp_path, words, message):
@@ -179,16 +185,6 @@ def test_nothing_is_overwritten(made, call, tmp_path):
     code, _, err = call(made[1] / "red")
     assert (code, files(tmp_path / "out")) == (2, ["mine.txt"])
     assert "is not overwritten" in err
-
-
-def test_methods_with_options_and_commas():
-    assert _split(("cam,layercam",)) == ["cam", "layercam"]
-    assert _split(("gradcam, lime:samples=50,segments=grid", "cam")) == [
-        "gradcam",
-        "lime:samples=50,segments=grid",
-        "cam",
-    ]
-    assert _split(("lime:samples=5,count=4,cam",)) == ["lime:samples=5,count=4", "cam"]
 
 
 def test_a_fusion_run_has_a_map_for_each_branch(tmp_path, capsys):
@@ -217,7 +213,7 @@ def test_a_sequence_has_a_map_for_each_frame(tmp_path, capsys):
     words = ["explain", "--model", str(tmp_path / "run"), "--class", "b"]
     assert resight([*words, str(tmp_path / "data" / "a" / "clip0"), "-o", str(tmp_path / "one")]) == 0
     assert [name for name in files(tmp_path / "one") if name.endswith(".png")] == [
-        "clip0_1_b_frame-1.png", "clip0_1_b_frame-2.png",
+        "clip0_1_b_frame-1.png", "clip0_1_b_frame-2.png", "sheet.png",
     ]  # fmt: skip
     capsys.readouterr()
     assert resight([*words, str(tmp_path / "data"), "-o", str(tmp_path / "all")]) == 0
@@ -225,7 +221,7 @@ def test_a_sequence_has_a_map_for_each_frame(tmp_path, capsys):
     assert out.count(" -> 1_b   ") == 6
     assert "12 pictures of 6 sequences, maps" in out
     pictures = [name for name in files(tmp_path / "all") if name.endswith(".png")]
-    assert len(pictures) == 12  # six sequences of three names, two frames each
+    assert len(pictures) == 13  # six sequences of three names, two frames each, and the sheet
     assert resight([*words, str(tmp_path / "data" / "a" / "clip0"), "--method", "lime", "-o", str(tmp_path / "x")]) == 2
     assert "sequences" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
@@ -247,6 +243,30 @@ def test_the_manifest_says_which_frames_were_taken(tmp_path, capsys):
     assert [(part["part"], part["frame"], part["frames"], part["file"]) for part in row["parts"]] == [
         ("frame 1", 1, 2, "f1.png"), ("frame 2", 2, 2, "f3.png"),
     ]  # fmt: skip
+
+
+def test_of_a_video_the_manifest_says_the_places_of_its_frames(tmp_path, capsys):
+    av = pytest.importorskip("av")
+    random = np.random.default_rng(0)
+    for label in ("a", "b"):
+        for clip in range(3):
+            place = tmp_path / "data" / label / f"clip{clip}"
+            place.mkdir(parents=True)
+            Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(place / "0.png")
+    make_run(tmp_path / "run", tmp_path / "data", sequences=True, frames=3, size=32)
+    with av.open(str(tmp_path / "v.mp4"), "w") as file:
+        stream = file.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 32
+        for level in range(9):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 20 * level, np.uint8), format="rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    words = ["explain", str(tmp_path / "v.mp4"), "--model", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    assert resight(words) == 0
+    (row,) = manifest(tmp_path / "out")["images"][0]["maps"]
+    numbers = [(part["frame"], part["frames"], part["place"]) for part in row["parts"]]
+    assert numbers == [(1, 3, 2), (2, 3, 5), (3, 3, 8)]
+    assert (tmp_path / "out" / "sheet.png").is_file()
 
 
 PAIR = ["--pair", "--descriptor", "spoc", "--weights", "random"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from resight.errors import InputError
-from resight.explain.classes import ask_classes, class_number
+from resight.explain.classes import ask_classes, best_count, class_number, named_classes, plain_name
 
 NAMES = ["3_cirrus", "4_cumulus", "7"]
 IMAGENET = ["n02123045 tabby", "n02123159 tiger cat", "n02127052 lynx"]
@@ -56,6 +56,27 @@ def test_a_name_that_several_classes_have_is_refused():
 
 def test_a_class_that_is_called_top():
     assert ask_classes("top:1", ["x", "top:1"])(LOGITS) == [1]
+    assert ask_classes(["top:1", 0], ["x", "top:1"])(LOGITS) == [1, 0]
+    assert best_count("top:1", ["x", "top:1"]) is None
+
+
+@pytest.mark.parametrize("wanted", ["4_cumulus", 1, ["4_cumulus", 0], None, 1.5, []])
+def test_no_number_of_the_best_where_classes_are_named(wanted):
+    assert best_count(wanted, NAMES) is None
+
+
+def test_the_number_of_the_best():
+    assert [best_count(text, NAMES) for text in ("top:1", " top:3 ", "top:002")] == [1, 3, 2]
+
+
+def test_names_that_classes_have():
+    cranes = ["n02012849 crane", "n02123045 tabby", "n03126707 crane", "Tabby"]
+    assert named_classes("crane", cranes) == [0, 2]
+    assert named_classes("Tabby", cranes) == [3]  # as it is written comes first
+    assert named_classes("TABBY", cranes) == [1, 3]
+    assert named_classes("n02123045", cranes) == [1]
+    assert named_classes("2", cranes) == []
+    assert plain_name("n02012849 crane") == "crane" and plain_name("n0201284 crane") == "n0201284 crane"
 
 
 @pytest.mark.parametrize(
@@ -69,12 +90,15 @@ def test_a_class_that_is_called_top():
         (1.5, "a class is a name or a number, got float"),
         (None, "a class is a name or a number, got NoneType"),
         ([], "no class to explain"),
-        ("top:0", "top:0 explains nothing"),
-        ("top:4", "top:4 asks for more classes than there are: give top:3 or less"),
-        ("top:99999", "top:99999 asks for more classes than there are"),
-        ("top:x", "expected top: and a whole number, such as top:5, got 'top:x'"),
-        ("top:-1", "expected top: and a whole number"),
-        (["top:2", 0], "top:2 stands alone, it cannot be one of several classes"),
+        ("-1", "class -1 is out of range: there are 3, numbered from 0"),
+        ("top:0", "top:0: behind top: comes how many classes, from 1 to the 3 that there are"),
+        (" top:4", "^top:4: behind top:"),
+        ("top:99999", "top:99999: behind top:"),
+        ("top:9" * 99, "behind top:"),
+        ("top:x", "top:x: behind top:"),
+        ("top:-1", "top:-1: behind top:"),
+        (["top:2", 0], "top:2 stands alone, it cannot be one of several classes: .* or top:2 only"),
+        ([0, "top:x"], "top:x stands alone"),
         (["top:2"], "top:2 stands alone"),
         ([0, "cumulus4"], "unknown class 'cumulus4', did you mean '4_cumulus'"),
     ],

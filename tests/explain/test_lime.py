@@ -295,7 +295,7 @@ def test_what_it_says_of_itself_is_plain():
     [
         ({"segments": "slick"}, "segments of lime must be one of slic, quickshift, felzenszwalb, grid, got 'slick'"),
         ({"segments": np.zeros((40, 60), int)}, "what the network sees of the segments has one part"),
-        ({"segments": np.eye(9, dtype=int)}, r"segments must be as large as the image, 40 x 60, got \(9, 9\)"),
+        ({"segments": np.eye(9, dtype=int)}, r"as large as the image, \(H, W\) = \(40, 60\), got \(9, 9\)"),
         ({"samples": 5}, "samples of lime must be a whole number from 10 to 100000, or 0 for 12 of each superpixel"),
         ({"samples": 2.5}, "samples of lime"),
         ({"hide": "blur"}, "hide of lime must be mean or black, got 'blur'"),

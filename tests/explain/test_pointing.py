@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from resight.errors import InputError
 from resight.explain.heat import Heat, place_map
-from resight.explain.pointing import pointing, pointing_accuracy
+from resight.explain.pointing import Boxes, labelled_classes, pointing, pointing_accuracy
 
 
 def heat(values, size, box=None):
@@ -85,6 +85,34 @@ def test_like_naive_loops(seed):
 def test_what_is_no_box_is_an_error(boxes, words):
     with pytest.raises(InputError, match=words):
         pointing(peak(0, 0), boxes)
+
+
+CLASSES = ("cirrus", "n02123045 tabby", "n02012849 crane", "n03126707 crane", "4")
+
+
+@pytest.mark.parametrize(
+    ("label", "numbers"),
+    [
+        ("cirrus", {0}), (" Cirrus ", {0}), ("0_cirrus", {0}), ("0", {0}), ("1_cirrus", set()), ("tabby", {1}),
+        ("n02123045", {1}), ("crane", {2, 3}), ("4", {4}), ("5", set()), ("-1", set()), ("0_", set()), ("", set()),
+        ("9" * 5000, set()), ("\N{SUPERSCRIPT TWO}", set()), ("person", set()),
+    ],
+)  # fmt: skip
+def test_what_a_label_means(label, numbers):
+    assert labelled_classes(label, CLASSES) == numbers
+
+
+def test_only_boxes_of_the_class_count():
+    corners = np.array([[0, 0, 5, 5], [10, 10, 20, 20], [1, 1, 2, 2]])
+    boxes = Boxes(corners, ("cirrus", "crane", "0"))
+    assert boxes.of(0, CLASSES).tolist() == corners[[0, 2]].tolist()
+    assert boxes.of(3, CLASSES).tolist() == corners[[1]].tolist()
+    assert boxes.of(1, CLASSES).shape == (0, 4)
+    assert Boxes(corners).of(1, CLASSES).tolist() == corners.tolist()
+    with pytest.raises(InputError, match="a label for each of 3 boxes, got 1"):
+        Boxes(corners, ("cirrus",))
+    with pytest.raises(InputError, match="x, y, width, height"):
+        Boxes(np.array([[5, 5, 1, 1]]))
 
 
 def test_a_frequent_class_counts_no_more():

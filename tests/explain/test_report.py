@@ -17,7 +17,7 @@ from resight.errors import InputError, WorkError
 from resight.explain.explaining import explain
 from resight.explain.faithfulness import class_scorer, deletion, drop, insertion, road
 from resight.explain.judging import MEASURES
-from resight.explain.pointing import pointing
+from resight.explain.pointing import Boxes, pointing
 from resight.explain.randomisation import randomised
 from resight.explain.report import explain_report
 from resight.explain.stability import rank_correlation
@@ -77,6 +77,25 @@ def test_means_and_intervals(report):
     mean = report.mean("gradcam", "deletion")
     assert mean.value == pytest.approx(values.mean()) and mean.interval == bootstrap_interval(values)
     assert report.mean("gradcam", "pointing").count == 2  # one image has no boxes
+
+
+def test_only_boxes_of_the_class_explained_count_and_images_without_are_told(subject):
+    corners = np.array([[0, 0, 3, 3], [6, 6, 12, 12]])
+    boxes = [Boxes(corners, ("b", "c")), Boxes(corners, ("c", "c")), None]
+    found = explain_report(IMAGES, subject, targets="b", boxes=boxes, steps=1, layer="1", measures=["pointing"])
+    heat = explain(IMAGES[0], subject, "gradcam", "b", layer="1")
+    assert found.each("gradcam", "pointing").tolist() == pytest.approx([pointing(heat, corners[:1]), np.nan, np.nan],
+                                                                      nan_ok=True)  # fmt: skip
+    assert found.unboxed == 2
+    assert "\npointing: 2 of 3 images without a box of the class explained, not counted\n" in found.text()
+    all_of_b = [Boxes(corners, ("b", "b"))] * 3
+    every = explain_report(IMAGES, subject, targets="b", boxes=all_of_b, steps=1, layer="1", measures=["pointing"])
+    assert every.unboxed == 0 and "without a box" not in every.text()
+
+
+def test_a_report_without_boxes_says_nothing_of_them(subject):
+    found = explain_report(IMAGES[:1], subject, steps=1, measures=["drop"])
+    assert found.unboxed == 0 and "pointing" not in found.text()
 
 
 def test_one_image_has_no_interval(tmp_path, subject):
@@ -152,6 +171,7 @@ def test_files(tmp_path, report):
     content = json.loads((folder / "report.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert content["means"]["gradcam"]["road"]["mean"] == report.mean("gradcam", "road").value
     assert content["means"]["uniform"]["road"] == {"mean": None, "interval": [None, None], "images": 0}
+    assert content["without_boxes"] == 1
     assert content["gains"]["hires"]["gaussian"]["insertion"]["images"] == 3
     rows = list(csv.DictReader(io.StringIO((folder / "images.csv").read_text())))
     assert len(rows) == 3 * 5 and rows[0]["method"] == "gradcam" and rows[4]["deletion"] == ""

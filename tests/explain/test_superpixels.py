@@ -112,7 +112,7 @@ def test_doors():
         superpixels(image[..., 0], "slic")
     with pytest.raises(InputError, match=r"felzenszwalb finds one part.*take segments=grid"):
         superpixels(np.full((32, 32, 3), 90, np.uint8), "felzenszwalb")
-    with pytest.raises(InputError, match="as large as the image, 30 x 40, got"):
+    with pytest.raises(InputError, match=r"as large as the image, \(H, W\) = \(30, 40\), got"):
         fit_labels(np.eye(4, dtype=int), (30, 40), fit_frame((30, 40), 32, "squash"), 32)
     with pytest.raises(InputError, match="what the network sees of the segments has one part"):
         corner = np.zeros((32, 200), int)

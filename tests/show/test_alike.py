@@ -125,11 +125,36 @@ def test_lines_come_beside_their_pair(ranking):
     first = pair(ranking.query, ranking.paths[0], matches=Matches(points, points))
     second = pair(ranking.query, ranking.paths[1], score=0.5)
     section = alike_section(ranking, [first, second])
-    assert [one.caption for one in section.pictures] == ["0.750", "2 points agree", "0.500"]
+    assert [one.caption for one in section.pictures] == ["0.750, colours 100 %", "2 points agree",
+                                                         "0.500, colours 100 %"]  # fmt: skip
     tiles = alike_pictures(ranking, [first, second])
-    assert [one.caption for one in tiles] == ["query", "0.750", "2 points agree", "query", "0.500", "2: 0.500"]
+    assert [one.caption for one in tiles] == [
+        "query", "0.750, colours 100 %", "2 points agree", "query", "0.500, colours 100 %", "2: 0.500",
+    ]  # fmt: skip
     outside = pair(ranking.query, ranking.paths[0], matches=Matches(points, points + 1000))
     assert [one.caption for one in alike_pictures(ranking, [outside])] == ["query", "0.750", "1: 0.750"]
+
+
+def test_a_weak_result_has_colours_of_its_own_and_says_how_weak_they_are(ranking):
+    strong = pair(ranking.query, ranking.paths[0])
+    small = tuple(replace(one, map=one.map / 10) for one in strong.heats)
+    weak = Pair(0.075, small, (0.0, 0.0), None, (ranking.query, ranking.paths[0]))
+    section = alike_section(ranking, [strong, weak])
+    assert [one.caption for one in section.pictures] == ["0.750, colours 100 %", "0.075, colours 10 %"]
+    first, second = (np.asarray(one.image).astype(int) for one in section.pictures)
+    np.testing.assert_allclose(first, second, atol=1)  # as bright, although a tenth
+    assert "the percentage says how strong its strongest place is beside the strongest of all" in section.text
+    tiles = alike_pictures(ranking, [strong, weak])
+    assert [one.caption for one in tiles][1::3] == ["0.750, colours 100 %", "0.075, colours 10 %"]
+    first, second = (np.asarray(tiles[place].image).astype(int) for place in (0, 3))
+    np.testing.assert_allclose(first, second, atol=1)
+
+
+def test_a_result_alone_or_of_nothing_has_no_percentage(ranking):
+    nothing = Pair(0.0, (heat([[0.0]]), heat([[0.0]])), (0.0, 0.0), None, (ranking.query, ranking.paths[0]))
+    for pairs in ([pair(ranking.query, ranking.paths[0])], [nothing, nothing]):
+        assert all("colours" not in one.caption for one in alike_section(ranking, pairs).pictures)
+    assert "own scale" not in alike_section(ranking, [nothing, None]).text
 
 
 def test_a_result_without_its_file_keeps_its_three_tiles(ranking):

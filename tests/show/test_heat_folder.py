@@ -166,7 +166,7 @@ def test_frames_have_their_names(tmp_path):
     parts = tuple(heat([[1.0]], part=f"{branch} frame {number}", size=(20, 20))
                   for branch in ("rgb", "sift") for number in (1, 2))  # fmt: skip
     with HeatFolder(tmp_path / "out") as folder:
-        folder.add("fall", [add_heats(parts)], frames, frames=["f03.png", "f07.png"])
+        folder.add("fall", [add_heats(parts)], frames, frames=[{"file": "f03.png"}, {"file": "f07.png"}])
     (row,) = manifest(tmp_path / "out")["images"][0]["maps"]
     assert [(part["frame"], part["file"]) for part in row["parts"]] == [(1, "f03.png"), (2, "f07.png")] * 2
 

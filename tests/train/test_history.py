@@ -64,3 +64,21 @@ def test_door_of_rows():
         make_history([{"epoch": 1}])
     with pytest.raises(InputError, match="no epoch has ended"):
         History(()).line(3)
+
+
+def test_epochs_judged_by_iou(tmp_path):
+    history = History(
+        (Epoch(1, 0.9, 0.1, 0.8, 0.2, 1e-4, 4.0, 100, "iou"), Epoch(2, 0.7, 0.2, 0.6, 0.3, 1e-4, 4.0, 100, "iou"))
+    )
+    assert history.text().splitlines()[0] == "epoch,train_loss,train_iou,val_loss,val_iou,lr,seconds,images"
+    assert history.epochs[1].as_dict()["val_iou"] == 0.3 and str(history) == "2 epochs, validation IoU 0.300 in epoch 2"
+    (tmp_path / "metrics.csv").write_text(history.text())
+    assert read_history(tmp_path / "metrics.csv", "iou") == history
+    assert make_history([one.as_dict() for one in history.epochs]) == history
+    with pytest.raises(InputError, match="expected a column 'train_accuracy'"):
+        read_history(tmp_path / "metrics.csv")
+    with pytest.raises(InputError, match="expected rows with"):
+        make_history([history.epochs[0].as_dict(), epoch(2).as_dict()])
+    history.plot(tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > 300

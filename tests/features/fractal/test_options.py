@@ -22,7 +22,7 @@ from resight.features.fractal.options import LARGEST, Options, make_options, par
         (range(3, 8, 2), (3, 5, 7)),
         ((s for s in (3, 5)), (3, 5)),
     ],
-    ids=str,
+    ids=lambda value: "generator" if hasattr(value, "send") else str(value),
 )
 def test_forms_of_scales(scales, sides):
     assert parse_scales(scales) == sides

@@ -1,0 +1,5 @@
+__all__ = ["Finder", "Match", "Template", "match", "match_all"]
+
+from .finding import Finder, match, match_all
+from .result import Match
+from .template import Template

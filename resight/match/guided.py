@@ -1,0 +1,119 @@
+"""Guided matching: once a place is supposed, each feature of the template is looked for near where it must lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resight.features.geometry import verify_geometry
+from resight.features.local import LocalFeatures
+from resight.match.planes import Matrix, believable, project, similarity
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
+    from resight.match.voting import Candidate
+
+Floats = NDArray[np.floating[Any]]
+
+RADII = (0.08, 0.04, 0.03)  # of the template's size in the scene, round by round
+LEAST_RADIUS = 3.0  # pixels of the scene
+ALIKE = 0.72  # inner product of RootSIFT
+SCALES = 1.0  # octaves by which the scale of a feature may differ from the place's
+MISS = 3.0  # pixels
+FEW, SOME = 6, 12  # inliers below which only a similarity, an affine map is fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Features of a scene, ready to be asked what lies near a point."""
+
+    features: LocalFeatures
+    tree: cKDTree
+
+
+def make_ground(features: LocalFeatures) -> Ground:
+    """Features of a scene with their search tree."""
+    from scipy.spatial import cKDTree
+
+    return Ground(features, cKDTree(features.points))
+
+
+def refine(template: LocalFeatures, ground: Ground, first: Candidate) -> Matrix | None:
+    """The homography that features near a candidate agree on, in rounds of a shrinking radius; None if they do not.
+
+    Fewer than 6 matches determine a similarity, fewer than 12 an affine map, more a homography (MAGSAC++).
+    """
+    size = template.size
+    matrix = similarity(first.scale, first.turn, (size[1] / 2, size[0] / 2), first.centre)
+    best = None
+    for share in RADII:
+        pairs = near(template, ground, matrix, share)
+        fitted = _fit(template.points[pairs[:, 0]], ground.features.points[pairs[:, 1]])
+        if fitted is None or not believable(fitted, size):
+            break
+        best = matrix = fitted
+    return best
+
+
+def near(template: LocalFeatures, ground: Ground, matrix: Matrix, share: float) -> NDArray[np.int64]:
+    """(n, 2) for each feature of the template the most alike near where the map takes it, if it is alike enough."""
+    places = project(matrix, template.points)
+    grown = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+    radius = max(LEAST_RADIUS, share * np.sqrt(template.size[0] * template.size[1]) * grown)
+    close = ground.tree.query_ball_point(np.nan_to_num(places, nan=-1e9), radius)
+    counts = np.fromiter(map(len, close), np.int64, len(close))
+    if not counts.sum():
+        return np.empty((0, 2), np.int64)
+    ours = np.repeat(np.arange(len(close)), counts)
+    theirs = np.concatenate([np.asarray(one, np.int64) for one in close if one])
+    octaves = np.log2(ground.features.scales[theirs] / (template.scales[ours] * grown))
+    kept = np.abs(octaves) < SCALES
+    ours, theirs = ours[kept], theirs[kept]
+    alike = np.einsum("nd,nd->n", template.descriptors[ours], ground.features.descriptors[theirs])
+    kept = alike > ALIKE
+    ours, theirs, alike = ours[kept], theirs[kept], alike[kept]
+    # Best of each template feature, then of each scene feature.
+    order = np.argsort(-alike, kind="stable")
+    ours, theirs = ours[order], theirs[order]
+    first = np.unique(ours, return_index=True)[1]
+    order = np.sort(first)
+    ours, theirs = ours[order], theirs[order]
+    order = np.sort(np.unique(theirs, return_index=True)[1])
+    ours, theirs = ours[order], theirs[order]
+    # A point with two angles counts once.
+    _, order = np.unique(template.points[ours].round(1), axis=0, return_index=True)
+    order.sort()
+    return np.stack([ours[order], theirs[order]], 1)
+
+
+def _fit(a: Floats, b: Floats) -> Matrix | None:
+    if len(a) >= SOME:
+        found = verify_geometry(a, b, threshold=MISS)
+        if found.matrix is not None:
+            return found.matrix
+    if len(a) >= FEW:
+        found = verify_geometry(a, b, model="affine", threshold=MISS)
+        if found.matrix is not None:
+            return found.matrix
+    return _fit_similarity(a, b) if len(a) >= 2 else None
+
+
+def _fit_similarity(a: Floats, b: Floats) -> Matrix | None:
+    """Least squares (Umeyama 1991) on complex numbers, once more without what misses by more than others do."""
+    x, y = a[:, 0] + 1j * a[:, 1], b[:, 0] + 1j * b[:, 1]
+    weights = np.ones(len(x))
+    for _ in range(3):
+        total = weights.sum()
+        mx, my = (weights * x).sum() / total, (weights * y).sum() / total
+        spread = (weights * abs(x - mx) ** 2).sum()
+        if spread < 1e-6:
+            return None
+        factor = (weights * (y - my) * np.conj(x - mx)).sum() / spread
+        misses = abs(factor * (x - mx) + my - y)
+        weights = 1 / (1 + (misses / max(float(np.median(misses)), 1.0)) ** 2)
+    offset = my - factor * mx
+    return np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag], [0, 0, 1]])

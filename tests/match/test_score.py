@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resight.match.score import BIAS, NAMES, PLAIN_WEIGHTS, WEIGHTS, measures, probability
+from resight.match.verify import Agreement
+
+
+def agreement(full, median=0.5, share=0.5, best=0.6):
+    return Agreement(full, median, share, best, 1.0, 1.0, np.zeros((5, 5)))
+
+
+def test_every_measure_has_a_name_and_a_weight():
+    assert len(measures(3, 40, agreement(0.4))) == len(NAMES) == len(WEIGHTS)
+    assert measures(0, None, agreement(0.4)) == measures(3, 40, agreement(0.4))[-len(PLAIN_WEIGHTS) :]
+
+
+def test_the_probability_is_the_logistic_function_of_the_weighted_sum():
+    values = measures(7, 50, agreement(0.8))
+    logit = BIAS + float(np.dot(WEIGHTS, values))
+    assert probability(7, 50, agreement(0.8)) == pytest.approx(1 / (1 + np.exp(-logit)))
+    assert values[:3] == pytest.approx((np.log(8), 7 / 50, np.log(51)))
+
+
+@given(st.integers(0, 2000), st.floats(-1, 1), st.floats(-1, 0.98))
+def test_more_inliers_and_more_correlation_never_speak_against_it(inliers, full, best):
+    base = probability(inliers, 2000, agreement(full, best=best))
+    assert 0 <= base <= 1
+    assert probability(inliers + 1, 2000, agreement(full, best=best)) >= base
+    assert probability(inliers, 2000, agreement(min(full + 0.1, 1), best=best)) >= base
+    assert probability(inliers, 2000, agreement(full, best=best + 0.02)) >= base
