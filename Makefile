@@ -28,8 +28,8 @@ demo: $(VENV)/.installed  ## index real photographs, search them, write an HTML 
 	@$(BIN)/resight demo $(if $(PHOTOS),--photos '$(PHOTOS)')
 	@echo '  (commands need the environment:  source $(VENV)/bin/activate)'
 
-test: $(VENV)/.developed  ## the tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/.developed  ## the tests, in two processes of one thread each
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
 lint: $(VENV)/.developed  ## ruff: style and format
 	@$(BIN)/ruff check .
