@@ -24,6 +24,7 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "new").mkdir()
     for folder in (tmp_path, tmp_path / "new"):
         Image.fromarray(picture(3)).save(folder / "query.jpg")
+    Image.fromarray(picture(3)).crop((5, 5, 60, 50)).save(tmp_path / "logo.png")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -5,12 +5,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from cyclopts.exceptions import CycloptsError
 from PIL import Image
 from samples import picture
 
 from resight import cli
-from resight.cli.train import app
+from resight.cli.train import Printer
 from resight.cli.train_locate import LOCATE_TOPICS
 from resight.train.locate_options import LocateOptions
 from resight.train.locate_runs import LocateRun
@@ -20,14 +19,6 @@ TINY = {
     "backbone": "test_resnet", "weights": "random", "size": 32, "width": 16, "epochs": 2, "samples": 8,
     "val_samples": 4, "batch": 4, "lr": 1e-3, "device": "cpu", "workers": 0, "panels": 1, "validation": 0.3,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def registered():
-    try:
-        app["locate"]
-    except (KeyError, CycloptsError):
-        app.command("resight.cli.train_locate:locate", name="locate")
 
 
 @pytest.fixture
@@ -111,11 +102,8 @@ def test_ctrl_c_says_what_is_kept(data, tmp_path, call, monkeypatch):
         self.last = line
         raise KeyboardInterrupt
 
-    from resight.cli import train
-
-    printer = train.Printer if hasattr(train, "Printer") else train._Printer
     with monkeypatch.context() as patch:
-        patch.setattr(printer, "epoch", interrupt)
+        patch.setattr(Printer, "epoch", interrupt)
         code, _, err = call("train", "locate", data, "--out", tmp_path / "run", *flags())
     assert code == 130
     assert err == "resight: interrupted; 1 of 2 epochs are kept: run the same command with --resume to go on\n"

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,7 +193,7 @@ def test_somebody_without_permission_reads_what_was_committed(tmp_path):
     folder = tmp_path / "open"
     folder.mkdir()
     for place in (folder, *folder.parents):
-        if place.is_relative_to(tmp_path.parents[1]):
+        if Path(tempfile.gettempdir()) in place.parents:
             place.chmod(0o755)
 
     def look():

@@ -31,5 +31,5 @@ def test_defaults_and_choices_are_as_the_page_says():
     for names, values in re.findall(r"^\| (`--[^|]*) \| ([\d., ]+) \|", text, re.MULTILINE):
         for name, value in zip(re.findall(r"--(\w+)", names), values.split(","), strict=True):
             assert own[name] == float(value), name
-    assert re.findall(r"^\| `(\w+)`", text, re.MULTILINE) == list(COMBINES)
+    assert re.findall(r"^\| `(\w+)`(?: \(default\))? \|", text, re.MULTILINE) == list(COMBINES)
     assert all(f"--preset {name}" in text for name in LOCATE_PRESETS)
