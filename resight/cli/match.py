@@ -93,7 +93,8 @@ def match(
     if out is not None:
         check_free(out)
         check_folder(out)
-    box, corners = _box(template_box), None if polygon is None else parse_polygon(polygon)
+    box = None if template_box is None else parse_box(template_box, "--template-box")
+    corners = None if polygon is None else parse_polygon(polygon)
     wanted = Template.read(template, box=box, polygon=corners)
     if box is not None:
         tell_clipped(template, box)
@@ -104,15 +105,6 @@ def match(
     }  # fmt: skip
     work = MatchWork(finder, about, out, (most or MOST) if all_ else None, every or 1, panel, json, moving)
     return work.run(places, strict)
-
-
-def _box(text: str | None) -> tuple[float, float, float, float] | None:
-    if text is None:
-        return None
-    try:
-        return parse_box(text)
-    except InputError as error:
-        raise InputError(str(error).replace("--box", "--template-box")) from error
 
 
 def parse_polygon(text: str) -> list[tuple[float, float]]:

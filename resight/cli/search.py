@@ -202,8 +202,8 @@ def parse_budget(text: str | None, then: Sequence[str]) -> float | None:
     return seconds
 
 
-def parse_box(text: str) -> tuple[float, float, float, float]:
-    """Four numbers from "x1,y1,x2,y2".
+def parse_box(text: str, flag: str = "--box") -> tuple[float, float, float, float]:
+    """Four numbers from "x1,y1,x2,y2"; flag: what an error calls it.
 
     >>> parse_box("10,20,30.5,40")
     (10.0, 20.0, 30.5, 40.0)
@@ -211,7 +211,7 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
     try:
         x1, y1, x2, y2 = (float(part) for part in text.replace(" ", "").split(","))
     except ValueError:
-        raise InputError(f"--box takes x1,y1,x2,y2 in pixels, e.g. 10,20,300,240; got {text!r}") from None
+        raise InputError(f"{flag} takes x1,y1,x2,y2 in pixels, e.g. 10,20,300,240; got {text!r}") from None
     return x1, y1, x2, y2
 
 

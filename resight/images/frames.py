@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from resight.errors import ImageError, InputError
 from resight.images.places import is_folder
-from resight.images.video import _WHOLE, _limits, _opened, _promised, _upright, _words
+from resight.images.video import WHOLE, decoder_limits, open_video, plain_words, promised_seconds, upright_frame
 
 if TYPE_CHECKING:
     import av
@@ -81,7 +81,7 @@ def frames(source: str | os.PathLike[str] | int) -> Frames:
         raise ImageError(str(path), "expected a video, got a folder")
     held = ExitStack()
     try:
-        container = held.enter_context(_opened(path))
+        container = held.enter_context(open_video(path))
         stream = _decoded(path, container)
         first = next(stream)  # a video without frames is told at once
         rate = container.streams.video[0].average_rate
@@ -107,7 +107,7 @@ def _chain(first: Timed, rest: Iterator[Timed]) -> Iterator[Timed]:
 def _decoded(path: Path, container: av.container.InputContainer) -> Iterator[Timed]:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    stream.codec_context.options = _limits()  # those given on opening are for probing only
+    stream.codec_context.options = decoder_limits()  # those given on opening are for probing only
     decoded, rate = container.decode(stream), float(stream.average_rate or 25)
     number, start, end = 0, 0.0, 0.0
     while (found := _next(decoded, path, f"frame {number + 1}")) is not None:
@@ -119,8 +119,8 @@ def _decoded(path: Path, container: av.container.InputContainer) -> Iterator[Tim
         yield seconds, pixels
     if not number:
         raise ImageError(str(path), "the video has no frames")
-    promised = _promised(container)
-    if end < _WHOLE * promised:
+    promised = promised_seconds(container)
+    if end < WHOLE * promised:
         raise ImageError(str(path), f"frame {number + 1} cannot be read: the video is cut short, at {end:.1f} of "
                          f"{promised:.1f} seconds (an interrupted copy?)")  # fmt: skip
 
@@ -133,11 +133,11 @@ def _next(decoded: Iterator[av.VideoFrame], path: Path, where: str) -> tuple[flo
             return None
         if frame.is_corrupt:
             raise ImageError(str(path), f"{where} is damaged")
-        return frame.time, _upright(frame, path)
+        return frame.time, upright_frame(frame, path)
     except ImageError:
         raise
     except Exception as error:  # FFmpeg's errors are of many types.
-        raise ImageError(str(path), f"{where} cannot be read: {_words(error)}") from error
+        raise ImageError(str(path), f"{where} cannot be read: {plain_words(error)}") from error
 
 
 def _camera(number: int) -> Frames:

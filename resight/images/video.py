@@ -26,7 +26,7 @@ MAX_FRAMES = 100_000
 # The containers of those suffixes. Others, such as playlists, may name further files or hosts to open.
 _FORMATS = "avi,mov,matroska,webm,mpeg,mpegvideo,mpegts"
 # A video that ends before this share of the time that its header promises was cut short.
-_WHOLE = 0.9
+WHOLE = 0.9
 
 Made = TypeVar("Made")
 
@@ -46,11 +46,11 @@ def count_frames(path: Path) -> int:
     Codecs with hidden frames (VP8 by some encoders) have a few less than that.
     Raises ImageError if it is no video, has none or too many, or was cut short; InputError if PyAV is missing.
     """
-    with _opened(path) as container:
+    with open_video(path) as container:
         facts = _facts(path, container)
     if not facts.frames:
         raise ImageError(str(path), "the video has no frames")
-    if facts.found < _WHOLE * facts.promised:
+    if facts.found < WHOLE * facts.promised:
         raise ImageError(
             str(path),
             f"frame {facts.frames + 1} cannot be read: the video is cut short, at {facts.found:.1f} of "
@@ -73,7 +73,7 @@ def pick_frames(
     found, decoded = _decode(path, places_of(count), count, change)
     if len(found) == len(places_of(count)):
         return found
-    if decoded < _WHOLE * count:
+    if decoded < WHOLE * count:
         raise ImageError(str(path), f"frame {decoded + 1} of {count} cannot be read: nothing more can be decoded")
     return _decode(path, places_of(decoded), decoded, change)[0]  # some were hidden frames
 
@@ -84,10 +84,10 @@ def _decode(
     """What was made of the wanted places, and how many frames were decoded, up to the last wanted one."""
     wanted = set(places)
     found: list[Made] = []
-    with _opened(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # readers run side by side already
-        stream.codec_context.options = _limits()  # those given on opening are for probing only
+        stream.codec_context.options = decoder_limits()  # those given on opening are for probing only
         frames = container.decode(stream)
         last = max(places)
         for place in range(last + 1):
@@ -109,14 +109,15 @@ def _next(
             return None, frame is None
         if frame.is_corrupt:
             raise ImageError(str(path), f"{where} is damaged")
-        return _upright(frame, path), False
+        return upright_frame(frame, path), False
     except ImageError:
         raise
     except Exception as error:  # FFmpeg's errors are of many types.
-        raise ImageError(str(path), f"{where} cannot be read: {_words(error)}") from error
+        raise ImageError(str(path), f"{where} cannot be read: {plain_words(error)}") from error
 
 
-def _upright(frame: av.VideoFrame, path: Path) -> NDArray[np.uint8]:
+def upright_frame(frame: av.VideoFrame, path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a decoded frame, turned as the video says. Raises ImageError if it has too many pixels."""
     check_pixels(frame.width * frame.height, str(path), MAX_PIXELS)
     pixels = cast("NDArray[np.uint8]", frame.to_ndarray(format="rgb24"))
     turns = round(frame.rotation / 90) % 4
@@ -138,11 +139,11 @@ def _facts(path: Path, container: av.container.InputContainer) -> _Facts:
     except ImageError:
         raise
     except Exception as error:  # FFmpeg's errors are of many types.
-        raise ImageError(str(path), f"frame {frames + 1} cannot be read: {_words(error)}") from error
-    return _Facts(frames, _promised(container), end)
+        raise ImageError(str(path), f"frame {frames + 1} cannot be read: {plain_words(error)}") from error
+    return _Facts(frames, promised_seconds(container), end)
 
 
-def _promised(container: av.container.InputContainer) -> float:
+def promised_seconds(container: av.container.InputContainer) -> float:
     """Seconds of video by the header; a container's own duration may be that of its sound."""
     stream = container.streams.video[0]
     if stream.frames and stream.average_rate:
@@ -153,7 +154,8 @@ def _promised(container: av.container.InputContainer) -> float:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+def open_video(path: Path) -> Iterator[av.container.InputContainer]:
+    """A video, opened with bounds. Raises ImageError if it is none, InputError if PyAV is missing."""
     library = _av(path)
     with _file(path) as file, _container(library, path, file) as container:
         if not container.streams.video:
@@ -185,7 +187,7 @@ def _av(path: Path) -> ModuleType:
 
 
 def _container(library: ModuleType, path: Path, file: BinaryIO) -> av.container.InputContainer:
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", **_limits()}
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", **decoder_limits()}
     head = b""
     try:
         head = file.read(4096)
@@ -196,7 +198,8 @@ def _container(library: ModuleType, path: Path, file: BinaryIO) -> av.container.
     return cast("av.container.InputContainer", opened)
 
 
-def _limits() -> dict[str, str]:
+def decoder_limits() -> dict[str, str]:
+    """What a decoder is told so that it refuses frames of too many pixels."""
     return {"max_pixels": str(MAX_PIXELS)}
 
 
@@ -206,12 +209,13 @@ def _no_video(head: bytes, name: str, error: Exception) -> str:
     if kind := image_kind(head):
         return f"expected a video, got a {kind} image"
     found = seems(head, name)
-    return (
-        f"damaged or incomplete video: {_words(error)}" if "a video" in found else found.replace("an image", "a video")
-    )
+    if "a video" in found:
+        return f"damaged or incomplete video: {plain_words(error)}"
+    return found.replace("an image", "a video")
 
 
-def _words(error: Exception) -> str:
+def plain_words(error: Exception) -> str:
+    """What FFmpeg says of an error, in one line."""
     told = " ".join(str(getattr(error, "strerror", None) or error).split())[:160] or type(error).__name__
     # All that FFmpeg says of a frame beyond the limit.
     return f"{told} (damaged, or more than {MAX_PIXELS:,} pixels?)" if "nvalid argument" in told else told

@@ -51,7 +51,8 @@ def histograms(answers: Sequence[Answer], title: str = "") -> bytes:
             row[1].hist([max(one.find_ms, 1e-3) for one in own], bins=edges, color=GREY)
             middle = float(np.median([one.find_ms for one in own]))
             row[1].axvline(middle, color=RED, linewidth=0.9)
-            row[1].text(middle, 0.93, f" {middle:.3g}", color=RED, transform=row[1].get_xaxis_transform(), fontsize=7)
+            text = f"{middle:,.0f}" if middle >= 100 else f"{middle:.3g}"
+            row[1].text(middle, 0.93, f" {text}", color=RED, transform=row[1].get_xaxis_transform(), fontsize=7)
             row[1].set_xscale("log")
             row[1].xaxis.set_major_formatter(lambda value, _position: f"{value:g}")  # powers are drawn with mathtext
             row[1].xaxis.set_minor_formatter(lambda _value, _position: "")

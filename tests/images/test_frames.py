@@ -52,8 +52,8 @@ def test_upright(tmp_path):
 def test_only_as_much_is_decoded_as_is_asked_for(tmp_path, monkeypatch):
     path = film(tmp_path / "v.avi", count=200, codec="mjpeg")
     seen = []
-    own = video._upright
-    monkeypatch.setattr("resight.images.frames._upright", lambda *given: seen.append(1) or own(*given))
+    own = video.upright_frame
+    monkeypatch.setattr("resight.images.frames.upright_frame", lambda *given: seen.append(1) or own(*given))
     source = frames(path)
     for _ in range(5):
         next(source)
@@ -74,9 +74,9 @@ def test_a_video_cut_short_gives_what_it_has_and_says_so(tmp_path):
 
 def test_a_video_that_ends_before_its_time(tmp_path, monkeypatch):
     path = film(tmp_path / "v.avi")
-    monkeypatch.setattr("resight.images.frames._promised", lambda container: 0.44)
+    monkeypatch.setattr("resight.images.frames.promised_seconds", lambda container: 0.44)
     assert len(list(frames(path))) == 10  # a frame more or less is no damage
-    monkeypatch.setattr("resight.images.frames._promised", lambda container: 2.0)
+    monkeypatch.setattr("resight.images.frames.promised_seconds", lambda container: 2.0)
     source = frames(path)
     assert len([next(source) for _ in range(10)]) == 10
     with pytest.raises(ImageError, match=r"frame 11 cannot be read: the video is cut short, at 0\.4 of 2\.0 seconds"):
