@@ -12,13 +12,13 @@ from resight.match.evidence import Evidence, gather
 from resight.match.fine import LEVELS, template_features
 from resight.match.result import Match
 from resight.match.scene import Scene
+from resight.match.score import SURE
 from resight.match.sift import by_features, by_fine_features, distinct
 from resight.match.template import Template, as_template
 from resight.match.verify import face
 
 METHODS = ("auto", "sift", "correlate", "mask")
 THRESHOLD = 0.5
-SURE = 0.95  # score at which no further method is tried
 PLAIN = 30  # fine features of a template below which it is looked for by correlation as well
 
 

@@ -14,6 +14,8 @@ BIAS = -14.913
 PLAIN_WEIGHTS = (3.506, 3.105, 4.393, 1.286, 4.414)
 PLAIN_BIAS = -13.148
 
+SURE = 0.95  # score at which nothing further is tried
+
 
 def measures(inliers: int, features: int | None, agreement: Agreement) -> tuple[float, ...]:
     """The numbers of NAMES; the last five if features were not looked at."""

@@ -13,6 +13,7 @@ from resight.match.fine import template_features
 from resight.match.guided import refine
 from resight.match.planes import believable, similarity
 from resight.match.scene import Scene
+from resight.match.score import SURE
 from resight.match.template import Template
 from resight.match.voting import Candidate, candidates, vote
 
@@ -35,9 +36,13 @@ def by_features(template: Template, scene: Scene, *, most: int = 1, level: int =
         return []
     pairs, weights = matches(own, ground.features, both=most > 1)
     places = candidates(vote(own, ground.features, pairs, weights), own.size, max(TRIED, 2 * most))
-    judged = (_judged(template, scene, place, level) for place in places)
-    found = distinct([one for one in judged if one is not None], template)
-    return aligned(found, template, scene, level)
+    found: list[Evidence] = []
+    for place in places:
+        one = _judged(template, scene, place, level)
+        if one is not None and one.score >= SURE and most == 1:
+            return [better(template, scene, one, level)]
+        found += [] if one is None else [one]
+    return aligned(distinct(found, template), template, scene, level)
 
 
 def aligned(found: list[Evidence], template: Template, scene: Scene, level: int) -> list[Evidence]:
