@@ -12,7 +12,6 @@ randomised layers on some of them; and with --coco (a folder with images/ and in
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -25,6 +24,7 @@ from resight.explain.pointing import pointing_accuracy
 from resight.explain.randomisation import cascade
 from resight.explain.report import explain_report
 from resight.explain.subject import open_subject
+from resight.images.coco import read_instances
 from resight.images.read import read_image
 
 # Categories of COCO and the WordNet numbers of ImageNet's classes that are the same thing.
@@ -99,19 +99,16 @@ def print_pointing(folder: Path, subject: object, methods: list[str]) -> None:
 
 def coco_cases(folder: Path, subject: object) -> tuple[list[Path], list[str], list[np.ndarray], list[str]]:
     """Pairs of an image and a category: paths, the most probable class of each category, boxes, categories."""
-    data = json.loads((folder / "instances.json").read_text())
-    names = {one["id"]: one["name"] for one in data["categories"]}
-    files = {one["id"]: folder / "images" / one["file_name"] for one in data["images"]}
-    found: dict[tuple[int, str], list[list[float]]] = defaultdict(list)
-    for one in data["annotations"]:
-        x, y, wide, high = one["bbox"]
-        found[one["image_id"], names[one["category_id"]]].append([x, y, x + wide, y + high])
+    found: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
+    for one in read_instances(folder / "instances.json"):
+        found[one.image, one.label].append(one.box)
     paths, classes, boxes, labels = [], [], [], []
-    for (number, name), own in sorted(found.items()):
-        if name in COCO and files[number].is_file():
-            heats = [explain(read_image(files[number]), subject, "gradcam", one) for one in COCO[name].split()]
+    for (image, name), own in sorted(found.items()):
+        path = folder / "images" / image
+        if name in COCO and path.is_file():
+            heats = [explain(read_image(path), subject, "gradcam", one) for one in COCO[name].split()]
             best = max(heats, key=lambda heat: heat.score)
-            paths.append(files[number])
+            paths.append(path)
             classes.append(best.label)
             boxes.append(np.array(own))
             labels.append(name)
