@@ -40,6 +40,10 @@ COMMANDS = {
     "svm": ("resight.cli.svm:svm", "Fit support vector machines on the features of a trained classifier."),
     "export": ("resight.cli.export:export", "Write a trained classifier as an ONNX file."),
     "match": ("resight.cli.match:match", "Find a template in images, videos or a camera, or say that it is absent."),
+    "calibrate": (
+        "resight.cli.calibrate:calibrate",
+        "Fit the score of match, and its threshold, to your own pictures.",
+    ),
     "bench": ("resight.cli.bench:app", "Measure template finders side by side, on tiers of difficulty."),
     "info": ("resight.cli.upkeep:info", "What is in a collection."),
     "sync": ("resight.cli.upkeep:sync", "Bring a collection up to date with its folders."),
@@ -49,7 +53,7 @@ COMMANDS = {
 }
 
 # Commands that keep what they have done so far, and go on after it.
-KEEPING = ("index", "sync", "features", "table", "train", "explain", "bench")
+KEEPING = ("index", "sync", "features", "table", "train", "explain", "calibrate", "bench")
 
 
 def make_app() -> App:

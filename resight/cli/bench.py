@@ -63,7 +63,7 @@ def match(
         auto, sift, correlate, mask; sift-ransac, orb, akaze, matchtemplate, matchtemplate-scales. The first is compared
         with each other one. Default: auto, sift, sift-ransac.
     model
-        Run or file of the network of mask, and for auto.
+        Run or file of the network of mask.
     coco
         COCO instances file: templates are its boxes of at least 32 pixels.
     pairs

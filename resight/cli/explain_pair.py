@@ -40,7 +40,7 @@ def pair_images(
         encoder = _encoder(stack, in_, model, descriptor, weights, device)
         used, pair = encoder.config, explain_pair(paths[0], paths[1], encoder, boxes=(region, None))
     if region is not None:
-        tell_clipped(paths[0], region)
+        region = tell_clipped(paths[0], region)
     about = {"model": used.backbone, "descriptor": used.descriptor, **_facts(pair)}
     if region is not None:
         about["box"] = list(region)

@@ -26,6 +26,7 @@ def match(
     all_: Annotated[bool, Parameter(name="--all")] = False,
     most: int | None = None,
     threshold: float | None = None,
+    calibration: Path | None = None,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     every: int | None = None,
     camera: int | None = None,
@@ -58,6 +59,8 @@ def match(
         With --all: so many at most; default 20.
     threshold
         Probability from which it counts as found; default: the one at which false alarms are rare (docs/match.md).
+    calibration
+        File of `resight calibrate`: its score and threshold.
     out
         Folder for pictures and videos of what is found, matches.csv and manifest.json; it must not exist yet.
     every
@@ -84,6 +87,8 @@ def match(
         raise InputError("--most has no effect without --all; leave it out")
     if model is not None and method in ("sift", "correlate"):
         raise InputError(f"--model has no effect beside --method {method}, which needs no network; leave it out")
+    if calibration is not None and method == "mask":
+        raise InputError("--calibration has no effect beside --method mask, whose score is its network's; leave it out")
     if panel and out is None:
         raise InputError("--panel is a video in the folder of the results: add --out FOLDER")
     places: list[Path | int] = find_scenes(scenes) if camera is None else [camera]
@@ -98,10 +103,11 @@ def match(
     wanted = Template.read(template, box=box, polygon=corners)
     if box is not None:
         tell_clipped(template, box)
-    finder = Finder(wanted, method=method, threshold=threshold, model=model)
+    finder = Finder(wanted, method=method, threshold=threshold, model=model, calibration=calibration)
     about = {
         "template": {"path": str(template), "size": list(wanted.size), "box": box, "polygon": corners},
-        "method": method, "threshold": finder.threshold, "all": all_,
+        "method": method, "threshold": finder.threshold,
+        "calibration": None if calibration is None else str(calibration), "all": all_,
     }  # fmt: skip
     work = MatchWork(finder, about, out, (most or MOST) if all_ else None, every or 1, panel, json, moving)
     return work.run(places, strict)

@@ -133,16 +133,19 @@ def _print_all(rankings: list[Ranking], failed: list[ImageError], json: bool) ->
     sys.stdout.flush()
 
 
-def tell_clipped(image: str | Path, box: tuple[float, float, float, float]) -> None:
-    """Say on the error output, so that JSON stays JSON, that only a part of the box lies in the image."""
+def tell_clipped(image: str | Path, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The part of the box that lies in the image; where that is not all, it is said on the error output, so that JSON
+    stays JSON."""
     from resight.images import read_image
     from resight.measure.readable import box_fit
 
     height, width = read_image(image).shape[:2]
-    if box_fit(box, (width, height)) == "clipped":
-        x1, y1, x2, y2 = max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
-        part = f"{x1:g},{y1:g},{x2:g},{y2:g}"
-        print(f"resight: the box reaches beyond the image, {width} x {height}: used is {part}", file=sys.stderr)
+    if box_fit(box, (width, height)) != "clipped":
+        return box
+    part = max(0.0, box[0]), max(0.0, box[1]), min(float(width), box[2]), min(float(height), box[3])
+    shown = ",".join(f"{side:g}" for side in part)
+    print(f"resight: the box reaches beyond the image, {width} x {height}: used is {shown}", file=sys.stderr)
+    return part
 
 
 def explain_all(photos: Collection, rankings: list[Ranking]) -> list[tuple[Pair | None, ...]]:

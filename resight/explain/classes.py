@@ -77,12 +77,14 @@ def class_number(one: object, classes: Sequence[str], what: str = "class") -> in
     A name as it is written comes first, then without regard to case, or a part of ImageNet's, then a number as text.
     Raises InputError if there is none, or a name is that of several classes.
     """
+    if isinstance(one, bool):
+        raise InputError(f"a class is a name or a number, got {one}")
     if not isinstance(one, str):
         try:
             number = operator.index(one)  # type: ignore[arg-type]
         except TypeError as error:
             raise InputError(f"a class is a name or a number, got {type(one).__name__}") from error
-        if isinstance(one, bool) or not 0 <= number < len(classes):
+        if not 0 <= number < len(classes):
             raise InputError(f"class {one} is out of range: there are {len(classes)}, numbered from 0")
         return number
     found = named_classes(one, classes)

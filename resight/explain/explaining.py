@@ -59,7 +59,7 @@ def explain(
     model:  a run or its folder, the name of a timm network, a Backbone, or a Subject (`module_subject` for any module)
     method: cam, gradcam, gradcam++, xgrad, layercam, hires, eigen, score, ablation or lime; options behind it, as in
             "score:channels=64" (see `resight.explain.methods.OPTIONS`)
-    target: the class's name or number; default: the most probable
+    target: the class's name or number; default: the most probable. Several images or classes: `explain_each`
     layer:  a module's name; default: the last with places that decide the score
     fit:    of a network given by its name: "crop" shows it the middle of the image, "squash" all of it, the aspect
             lost; default: the crop that belongs to its weights
@@ -70,12 +70,18 @@ def explain(
     have; ImageError if the image cannot be read; WorkError if its scores are no numbers. The model's modes, gradients
     and random numbers are as before afterwards, also after an error.
     """
+    if isinstance(image, (list, tuple)) or (target is not None and not isinstance(target, str) and _several(target)):
+        raise InputError("explain takes one image and one class: for several use resight.explain.explain_each")
     wanted: Wanted = "top:1" if target is None else target
     for found in explain_each([image], model, method, wanted, layer=layer, weights=weights, device=device, fit=fit):
         if isinstance(found, ImageError):
             raise found
         return found.heats[0]
     raise InputError("no image to explain")
+
+
+def _several(target: object) -> bool:
+    return hasattr(target, "__len__")
 
 
 def explain_each(

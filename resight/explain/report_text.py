@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resight.explain.report import Mean, Report
 
 FORMAT = "resight-explain-report-1"
+FEW = 10  # images, of which a bootstrap knows too little
 ARROWS = {1: "high is good", -1: "low is good", 0: "near 0 is good"}
 
 
@@ -27,6 +28,8 @@ def report_text(report: Report) -> str:
     lines = [f"{_plain(report.model)}: {images}{left}; mean and 95 % interval over images", ""]
     wide = max(8, *map(len, report.rows))
     lines += _table(report, wide)
+    if 1 < len(report) < FEW:
+        lines += ["", f"{len(report)} images: intervals resample these images, and say little of fewer than {FEW}"]
     if report.unboxed:
         lines += ["", f"pointing: {report.unboxed:,} of {images} without a box of the class explained, not counted"]
     compared = [name for name in report.measures if MEASURES[name].better]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resight.errors import InputError, unknown
+from resight.errors import InputError, WorkError, unknown
 from resight.explain.listening import undisturbed
 from resight.images.frame import Frame, fit_frame
 from resight.images.read import read_image
@@ -64,8 +64,18 @@ class Subject:
     """What was found out about it, to be found out once: the default layers."""
 
     def forward(self, *given: Tensor) -> Tensor:
-        """(B, C) logits of pixels, and of sequences also lengths, see `run`."""
-        return self.run(self.module, *given)
+        """(B, C) logits of pixels, and of sequences also lengths, see `run`.
+
+        Raises WorkError if the network fails, InputError if it was made where gradients cannot be had.
+        """
+        try:
+            return self.run(self.module, *given)
+        except (RuntimeError, AssertionError) as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            if "nference tensor" in first:
+                raise InputError(f"{self.name} was made within torch.inference_mode, where gradients cannot be had: "
+                                 "make it outside") from error  # fmt: skip
+            raise WorkError(f"{self.name} failed on {tuple(given[0].shape)}: {first}") from error
 
     @property
     def device(self) -> torch.device:

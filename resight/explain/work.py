@@ -43,14 +43,7 @@ class Batch:
     def logits(self) -> Tensor:
         """(B, C), by a forward pass."""
         given = (self.pixels,) if self.lengths is None else (self.pixels, self.lengths)
-        try:
-            return self.subject.forward(*given)
-        except (RuntimeError, AssertionError) as error:
-            first = (str(error) or type(error).__name__).splitlines()[0]
-            if "nference tensor" in first:
-                raise InputError(f"{self.subject.name} was made within torch.inference_mode, where gradients cannot "
-                                 "be had: make it outside") from error  # fmt: skip
-            raise WorkError(f"{self.subject.name} failed on {tuple(self.pixels.shape)}: {first}") from error
+        return self.subject.forward(*given)
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,7 @@ class LocalFeatures:
 
 def rootsift(
     image: NDArray[np.uint8], *, longest: int = 1024, most: int = 2048, box: Sequence[float] | None = None,
-    contrast: float = 0.04,
+    contrast: float = 0.04, blur: float = 1.6,
 ) -> LocalFeatures:  # fmt: skip
     """RootSIFT features of an image.
 
@@ -69,11 +69,12 @@ def rootsift(
     box:     x1, y1, x2, y2 in pixels: only features whose point lies inside. They are found in the box and a margin of
              a tenth of its longest side, 16 pixels at least, so that a small box of a large image is seen in detail
     contrast: points of less are left out (Lowe's threshold over his 3 layers of an octave); less brings weaker points
+    blur:    pixels of the Gaussian of the first layer, in the picture doubled (Lowe's sigma); less brings finer points
     ->       none at all on a picture without structure, which is no error
 
     SIFT by OpenCV (Lowe 2004) on grey values; descriptors are divided by their sum and the root is taken, so that
     their inner product is the Hellinger kernel of the SIFT vectors (Arandjelovic 2012).
-    Raises InputError if the image is none, the box does not overlap it, or longest, most or contrast is out of range.
+    Raises InputError if the image is none, the box does not overlap it, or another option is out of range.
 
     >>> rootsift(np.zeros((60, 80, 3), np.uint8))
     <LocalFeatures 0 in an image of 80 x 60 (W x H)>
@@ -82,10 +83,12 @@ def rootsift(
         raise InputError(f"expected most as a whole number from 1 to {LIMIT:,}, got {most!r}")
     if not 0 <= contrast < 1:
         raise InputError(f"expected contrast from 0 to below 1, got {contrast!r}")
+    if not 0.5 <= blur <= 8:
+        raise InputError(f"expected blur from 0.5 to 8, got {blur!r}")
     part, left, top = (image, 0, 0) if box is None else _around(image, box)
     small = fit(part, longest, "longest")
     # OpenCV keeps its strongest before it looks at a mask, so with a box it has to bring all.
-    keypoints, descriptors = _detect(small, int(most) if box is None else 0, contrast)
+    keypoints, descriptors = _detect(small, int(most) if box is None else 0, contrast, blur)
     x, y, diameter, angles, strength = keypoints.T
     down, across = part.shape[0] / small.shape[0], part.shape[1] / small.shape[1]
     points = np.column_stack([(x + 0.5) * across + left, (y + 0.5) * down + top])
@@ -140,14 +143,16 @@ def _around(image: NDArray[np.uint8], box: Sequence[float]) -> tuple[NDArray[np.
     return part, max(0, math.floor(x1 - margin)), max(0, math.floor(y1 - margin))
 
 
-def _detect(image: NDArray[np.uint8], most: int, contrast: float) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def _detect(
+    image: NDArray[np.uint8], most: int, contrast: float, blur: float
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """OpenCV's keypoints as x, y, diameter, angle, response (n, 5) and SIFT (n, 128); all of them if most is 0.
 
     Without precise upscaling every point would lie 0.25 pixels too far right and down.
     """
     import cv2
 
-    detector = cv2.SIFT.create(nfeatures=most, contrastThreshold=contrast, enable_precise_upscale=True)
+    detector = cv2.SIFT.create(nfeatures=most, contrastThreshold=contrast, sigma=blur, enable_precise_upscale=True)
     keypoints, found = detector.detectAndCompute(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None)
     columns = [(*point.pt, point.size, point.angle, point.response) for point in keypoints]
     descriptors = np.empty((0, LENGTH), np.float32) if found is None else np.asarray(found, np.float32)

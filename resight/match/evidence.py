@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.match.align import align
+from resight.match.colour import colour_likeness
 from resight.match.fine import template_features
 from resight.match.guided import near
 from resight.match.planes import Matrix, project, rectangle
-from resight.match.score import probability
+from resight.match.score import CALIBRATION
 from resight.match.verify import Agreement, agreement
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Evidence:
 
     inliers:  local features of the template that have a counterpart within 3 pixels of where the place puts them
     features: how many the template has; None: they were not looked at
+    agreement: of grey values; colour: likeness of colours, 0..1
     score:    0..1, calibrated
     """
 
@@ -36,6 +38,7 @@ class Evidence:
     inliers: int
     features: int | None
     agreement: Agreement
+    colour: float
     score: float
 
     def as_dict(self) -> dict[str, float]:
@@ -43,7 +46,7 @@ class Evidence:
         own = self.agreement
         return {
             "inliers": float(self.inliers), "features": float(self.features or 0), "correlation": own.full,
-            "median_block": own.median, "blocks_agree": own.share, "seen": own.seen,
+            "median_block": own.median, "blocks_agree": own.share, "seen": own.seen, "colour": self.colour,
         }  # fmt: skip
 
 
@@ -51,8 +54,9 @@ def gather(template: Template, scene: Scene, homography: Matrix, method: str, le
     """The evidence for a place; level: of detail at which local features are looked at; None: not at all."""
     found = agreement(template, scene.grey, homography)
     inliers, features = (0, None) if level is None else _inliers(template, scene, homography, level)
-    score = probability(inliers, features, found)
-    return Evidence(homography, method, inliers, features, found, score)
+    colour = colour_likeness(template, scene.image, homography)
+    score = CALIBRATION.probability(inliers, features, found, colour)
+    return Evidence(homography, method, inliers, features, found, colour, score)
 
 
 def better(template: Template, scene: Scene, place: Evidence, level: int | None) -> Evidence:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from resight.errors import InputError, unknown
 from resight.images.read import ImageLike
+from resight.match.calibration_file import as_calibration
 from resight.match.correlate import by_correlation, by_pyramid
 from resight.match.evidence import Evidence, gather
 from resight.match.fine import LEVELS, template_features
 from resight.match.result import Match
 from resight.match.scene import Scene
-from resight.match.score import SURE
-from resight.match.sift import by_features, by_fine_features, distinct
+from resight.match.score import CALIBRATION, SURE, Calibration
+from resight.match.sift import ENOUGH, by_sift, distinct
 from resight.match.template import Template, as_template
 from resight.match.verify import face
 
 METHODS = ("auto", "sift", "correlate", "mask")
-THRESHOLD = 0.5
+THRESHOLD = 0.5  # of mask
+FAINT = 0.02  # score of a copy below which it is not looked at further
 PLAIN = 30  # fine features of a template below which it is looked for by correlation as well
 
 
@@ -27,15 +31,19 @@ class Finder:
 
     template:  Template, or an image as `resight.read_image` takes it
     method:    "auto", "sift", "correlate" or "mask"
-    threshold: score, 0..1, from which it counts as found; default 0.5
+    threshold: score, 0..1, from which it counts as found; default the calibration's own, 0.5 for mask
     model:     for mask: a run of `resight train locate`
+    calibration: how evidence becomes the score: a Calibration, or a file of `resight calibrate`; default the built-in
+               one. Its threshold is then the default. Which places are tried, and whether a search is sure enough to
+               end early, is still decided by the built-in one. Not for mask, whose score is its network's
 
-    Raises InputError for an unknown method, a threshold out of range, or a model that is missing or useless.
+    Raises InputError for an unknown method, a threshold out of range, a model that is missing or useless, or a
+    calibration that is none, or is given for mask.
     """
 
     def __init__(
         self, template: Template | ImageLike, *, method: str = "auto", threshold: float | None = None,
-        model: Any = None,
+        model: Any = None, calibration: Calibration | str | os.PathLike[str] | None = None,
     ) -> None:  # fmt: skip
         if method not in METHODS:
             raise unknown("method", method, METHODS)
@@ -47,7 +55,13 @@ class Finder:
             raise InputError("a model is for method mask: no other uses it")
         if model is None and method == "mask":
             raise InputError("method mask needs a model: a run of `resight train locate`")
-        self.threshold = THRESHOLD if threshold is None else float(threshold)
+        if calibration is not None and method == "mask":
+            raise InputError(
+                "a calibration is for methods auto, sift and correlate: the score of mask is its network's"
+            )
+        self.calibration = CALIBRATION if calibration is None else as_calibration(calibration)
+        usual = THRESHOLD if method == "mask" else self.calibration.threshold
+        self.threshold = usual if threshold is None else float(threshold)
         self._network = None
         if method == "mask":
             from resight.match.mask_finder import MaskFinder
@@ -66,7 +80,7 @@ class Finder:
         if self._network is not None:
             return self._network.find(scene)
         where = Scene(scene)
-        places = SEARCHES[self.method](self.template, where, 1)
+        places = self._searched(where, 1)
         if not places:
             return Match(False, 0.0, None, self.method, where.size, self.template.size)
         return self._match(places[0], where)
@@ -78,9 +92,19 @@ class Finder:
         if self._network is not None:
             return self._network.find_all(scene, most)
         where = Scene(scene)
-        places = SEARCHES[self.method](self.template, where, most)
-        found = (self._match(place, where) for place in places)
+        found = (self._match(place, where) for place in self._searched(where, most))
         return tuple(one for one in found if one.found)[:most]
+
+    def scored(self, place: Evidence) -> Evidence:
+        """The place with the score that this finder's calibration gives its evidence."""
+        return replace(
+            place, score=self.calibration.probability(place.inliers, place.features, place.agreement, place.colour)
+        )
+
+    def _searched(self, scene: Scene, most: int) -> list[Evidence]:
+        """The places that the method proposes, the most convincing by this finder's calibration first."""
+        places = map(self.scored, SEARCHES[self.method](self.template, scene, most))
+        return sorted(places, key=lambda one: -one.score)
 
     def _match(self, place: Evidence, scene: Scene) -> Match:
         return Match(
@@ -91,7 +115,7 @@ class Finder:
 
 def match(
     template: Template | ImageLike, scene: ImageLike, *, method: str = "auto", threshold: float | None = None,
-    model: Any = None,
+    model: Any = None, calibration: Calibration | str | os.PathLike[str] | None = None,
 ) -> Match:  # fmt: skip
     """Where a template lies in a scene, or that it is absent; see `Finder`.
 
@@ -99,15 +123,17 @@ def match(
 
     Raises ImageError if one cannot be read; InputError as Finder does.
     """
-    return Finder(template, method=method, threshold=threshold, model=model).find(scene)
+    finder = Finder(template, method=method, threshold=threshold, model=model, calibration=calibration)
+    return finder.find(scene)
 
 
 def match_all(
     template: Template | ImageLike, scene: ImageLike, *, method: str = "auto", threshold: float | None = None,
-    model: Any = None, most: int = 20,
+    model: Any = None, calibration: Calibration | str | os.PathLike[str] | None = None, most: int = 20,
 ) -> tuple[Match, ...]:  # fmt: skip
     """All places of a template in a scene, most likely first; arguments as of `match`."""
-    return Finder(template, method=method, threshold=threshold, model=model).find_all(scene, most)
+    finder = Finder(template, method=method, threshold=threshold, model=model, calibration=calibration)
+    return finder.find_all(scene, most)
 
 
 def _auto(template: Template, scene: Scene, most: int) -> list[Evidence]:
@@ -116,12 +142,12 @@ def _auto(template: Template, scene: Scene, most: int) -> list[Evidence]:
     if most == 1 and copies and copies[0].score >= SURE:
         return copies
     # Of places that only correlate the features are asked as well.
-    found = distinct([gather(template, scene, one.homography, one.method, 1) for one in copies], template)
-    plain = len(template_features(template, 2)) < PLAIN
-    for search in (by_features, by_fine_features, *([by_pyramid] if plain else [])):
-        found = distinct([*found, *search(template, scene, most=most)], template)
-        if most == 1 and found and found[0].score >= SURE:
-            break
+    found = [gather(template, scene, one.homography, one.method, 1) for one in copies if one.score >= FAINT]
+    found = distinct([*found, *by_sift(template, scene, most=most)], template)
+    if most == 1 and found and found[0].score >= ENOUGH:
+        return found
+    if len(template_features(template, 2)) < PLAIN:
+        found = distinct([*found, *by_pyramid(template, scene, most=most)], template)
     return found
 
 
@@ -134,6 +160,6 @@ def _correlate(template: Template, scene: Scene, most: int) -> list[Evidence]:
 
 SEARCHES: dict[str, Callable[[Template, Scene, int], list[Evidence]]] = {
     "auto": _auto,
-    "sift": lambda template, scene, most: by_features(template, scene, most=most),
+    "sift": lambda template, scene, most: by_sift(template, scene, most=most),
     "correlate": _correlate,
 }

@@ -24,6 +24,7 @@ LEAST_RADIUS = 3.0  # pixels of the scene
 ALIKE = 0.72  # inner product of RootSIFT
 SCALES = 1.0  # octaves by which the scale of a feature may differ from the place's
 MISS = 3.0  # pixels
+CLOSE = 16  # features of the scene that are looked at around each of the template
 FEW, SOME = 6, 12  # inliers below which only a similarity, an affine map is fitted
 
 
@@ -64,30 +65,25 @@ def near(template: LocalFeatures, ground: Ground, matrix: Matrix, share: float) 
     places = project(matrix, template.points)
     grown = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
     radius = max(LEAST_RADIUS, share * np.sqrt(template.size[0] * template.size[1]) * grown)
-    close = ground.tree.query_ball_point(np.nan_to_num(places, nan=-1e9), radius)
-    counts = np.fromiter(map(len, close), np.int64, len(close))
-    if not counts.sum():
-        return np.empty((0, 2), np.int64)
-    ours = np.repeat(np.arange(len(close)), counts)
-    theirs = np.concatenate([np.asarray(one, np.int64) for one in close if one])
+    apart, close = ground.tree.query(np.nan_to_num(places, nan=-1e9), CLOSE, distance_upper_bound=radius)
+    ours, column = np.nonzero(np.isfinite(apart))
+    theirs = close[ours, column]
     octaves = np.log2(ground.features.scales[theirs] / (template.scales[ours] * grown))
     kept = np.abs(octaves) < SCALES
     ours, theirs = ours[kept], theirs[kept]
     alike = np.einsum("nd,nd->n", template.descriptors[ours], ground.features.descriptors[theirs])
     kept = alike > ALIKE
     ours, theirs, alike = ours[kept], theirs[kept], alike[kept]
-    # Best of each template feature, then of each scene feature.
     order = np.argsort(-alike, kind="stable")
-    ours, theirs = ours[order], theirs[order]
-    first = np.unique(ours, return_index=True)[1]
-    order = np.sort(first)
-    ours, theirs = ours[order], theirs[order]
-    order = np.sort(np.unique(theirs, return_index=True)[1])
-    ours, theirs = ours[order], theirs[order]
-    # A point with two angles counts once.
-    _, order = np.unique(template.points[ours].round(1), axis=0, return_index=True)
-    order.sort()
-    return np.stack([ours[order], theirs[order]], 1)
+    pairs = np.stack([ours[order], theirs[order]], 1)
+    pairs = pairs[_first(pairs[:, 0])]  # the best of each feature of the template
+    pairs = pairs[_first(pairs[:, 1])]  # and of the scene
+    return pairs[_first(template.points[pairs[:, 0]].round(1) @ np.array([1, 1j]))]  # a point with two angles once
+
+
+def _first(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each value stands first, ascending."""
+    return np.sort(np.unique(values, return_index=True)[1])
 
 
 def _fit(a: Floats, b: Floats) -> Matrix | None:

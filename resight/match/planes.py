@@ -46,6 +46,18 @@ def similarity(scale: float, turn: float, source: ArrayLike, target: ArrayLike) 
     return matrix
 
 
+def moved(matrix: Matrix, by: ArrayLike) -> Matrix:
+    """The map that takes each point so much further: by (2,) pixels.
+
+    >>> project(moved(np.eye(3), (3, 1)), [[2, 2]]).tolist()
+    [[5.0, 3.0]]
+    """
+    shift = np.eye(3)
+    shift[:2, 2] = by
+    found = shift @ matrix
+    return np.asarray(found / found[2, 2])
+
+
 def believable(matrix: Matrix | None, size: tuple[int, int]) -> bool:
     """Whether a template of (H, W) can lie in a scene so: finite, in front of the horizon, convex, not mirrored, its
     area and edges within bounds.

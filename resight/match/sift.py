@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.features.local import LocalFeatures
+from resight.match.closely import look_closely
 from resight.match.evidence import Evidence, better, gather, overlap
 from resight.match.fine import template_features
 from resight.match.guided import refine
@@ -20,17 +21,33 @@ from resight.match.voting import Candidate, candidates, vote
 Floats = NDArray[np.floating[Any]]
 
 RATIO, BACK, CLEAR = 0.92, 0.85, 1.2  # nearest over second nearest; what a vote counts is 1.2 - ratio
-TRIED, ALIGNED = 6, 3  # candidates that are refined, and those aligned to the pixel in any case
+TRIED, ALIGNED, CLOSELY = 6, 1, 2  # candidates refined, aligned to the pixel in any case, looked at closely
+ENOUGH = 0.8  # score of what was looked at closely, at which nothing further is tried
 HOPE = 0.2  # score from which others are aligned as well
 SAME = 0.3  # intersection over union above which two places are one
 
 
-def by_features(template: Template, scene: Scene, *, most: int = 1, level: int = 1) -> list[Evidence]:
+def by_sift(template: Template, scene: Scene, *, most: int = 1) -> list[Evidence]:
     """Places where the template may lie by its local features, most convincing first, without overlaps.
 
-    most:  how many are wanted; more are tried
-    level: of detail, see `fine`
+    First by the features as SIFT finds them. The best places that these leave in doubt are looked at closely, and only
+    if that settles nothing, the whole scene is searched by finer features: it takes as long again.
+
+    most: how many are wanted; more are tried
     """
+    found = by_features(template, scene, most=most)
+    if most == 1 and found:
+        if found[0].score >= SURE:
+            return found
+        for one in found[:CLOSELY]:
+            found = distinct([*found, look_closely(template, scene, one, 2)], template)
+            if found[0].score >= ENOUGH:
+                return found
+    return distinct([*found, *by_features(template, scene, most=most, level=2)], template)
+
+
+def by_features(template: Template, scene: Scene, *, most: int = 1, level: int = 1) -> list[Evidence]:
+    """The same by the features of one level of detail, see `fine`."""
     own, ground = template_features(template, level), scene.ground(level)
     if not len(own) or len(ground.features) < 2:
         return []
@@ -50,11 +67,6 @@ def aligned(found: list[Evidence], template: Template, scene: Scene, level: int)
     hopeful = [place < ALIGNED or one.score > HOPE for place, one in enumerate(found)]
     moved = (better(template, scene, one, level) if may else one for one, may in zip(found, hopeful, strict=True))
     return distinct(list(moved), template)
-
-
-def by_fine_features(template: Template, scene: Scene, *, most: int = 1) -> list[Evidence]:
-    """The same with both pictures doubled: for small templates and those of which little is seen."""
-    return by_features(template, scene, most=most, level=2)
 
 
 def matches(a: LocalFeatures, b: LocalFeatures, *, both: bool = False) -> tuple[NDArray[np.int64], Floats]:

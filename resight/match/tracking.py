@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import InputError
+from resight.match.closely import look_closely
 from resight.match.evidence import Evidence, better, gather
-from resight.match.fine import LEVELS, template_features
-from resight.match.guided import refine
+from resight.match.fine import LEVELS
 from resight.match.nearby import look_nearby
-from resight.match.planes import Matrix, area, project, rectangle
+from resight.match.planes import Matrix, area, moved, project, rectangle
 from resight.match.result import Match
 from resight.match.scene import Scene
-from resight.match.voting import Candidate
 
 if TYPE_CHECKING:
     from resight.match.finding import Finder
-    from resight.match.template import Template
 
 GROWN = 2.0  # times as large or small it may become, in area, from one frame to the next
-AROUND, LEAST_AROUND = 0.1, 16  # of its size, and pixels: how far around it local features are looked for then
 HOPE = 0.2  # share of the blocks that must agree at the last place of what is lost, to be looked at closely
 LEAST_GAP, MOST_GAP = 2, 16  # frames from one search to the next
 FULL = 3  # each so-many-th search is by all methods
@@ -142,7 +138,10 @@ class Tracker:
             return self.finder
         method = self._last.method
         if method not in self._quick:
-            self._quick[method] = Finder(self.finder.template, method=method, threshold=self.finder.threshold)
+            own = self.finder
+            self._quick[method] = Finder(
+                own.template, method=method, threshold=own.threshold, calibration=own.calibration
+            )
         return self._quick[method]
 
     def _look(self, frame: NDArray[np.uint8], size: tuple[int, int]) -> Match | None:
@@ -157,13 +156,13 @@ class Tracker:
         template, scene = self.finder.template, Scene(frame)
         places = [
             (place, points)
-            for place, points in look_nearby(template, scene.grey, _moved(last.homography, self._speed))
+            for place, points in look_nearby(template, scene.grey, moved(last.homography, self._speed))
             if 1 / GROWN < _area(place, last) / _area(last.homography, last) < GROWN
         ]
         best: Evidence | None = None
         for place, points in places:
             found = gather(template, scene, place, last.method, None)
-            if found.score >= self.finder.threshold:
+            if self._holds(found):
                 return self._match(found, points, size)
             best = found if best is None or found.score > best.score else best
         if best is None:
@@ -172,8 +171,8 @@ class Tracker:
         if self._here or (best.agreement.share >= HOPE and self._wait % 3 == 0):
             best = better(template, scene, best, None)
             for level in self._levels():
-                if best.score < self.finder.threshold:
-                    best, self._level = max((best, self._level), (_look_closely(template, frame, best, level), level),
+                if not self._holds(best):
+                    best, self._level = max((best, self._level), (look_closely(template, scene, best, level), level),
                                             key=lambda one: one[0].score)  # fmt: skip
         return self._match(best, 0, size)
 
@@ -185,40 +184,15 @@ class Tracker:
         others = LEVELS if self.finder.method == "auto" and self._here else ()
         return (self._level, *(level for level in others if level != self._level))
 
+    def _holds(self, found: Evidence) -> bool:
+        return self.finder.scored(found).score >= self.finder.threshold
+
     def _match(self, found: Evidence, points: int, size: tuple[int, int]) -> Match:
+        found = self.finder.scored(found)
         return Match(
             found.score >= self.finder.threshold, found.score, found.homography, found.method, size,
             self.finder.template.size, found.inliers, {**found.as_dict(), "points": float(points)},
         )  # fmt: skip
-
-
-def _look_closely(template: Template, frame: NDArray[np.uint8], near: Evidence, level: int) -> Evidence:
-    """The place moved to where the local features around it agree, and to the pixel, with those as evidence."""
-    corners = project(near.homography, rectangle(template.size))
-    margin = max(AROUND * float(np.ptp(corners, axis=0).max()), LEAST_AROUND)
-    size = frame.shape[1], frame.shape[0]
-    x1, y1 = np.clip(np.floor(corners.min(0) - margin), 0, size).astype(int)
-    x2, y2 = np.clip(np.ceil(corners.max(0) + margin), 0, size).astype(int)
-    if min(x2 - x1, y2 - y1) < LEAST_AROUND:
-        return near
-    scene, offset = Scene(frame[y1:y2, x1:x2]), np.array([x1, y1], np.float64)
-    places = [_moved(near.homography, -offset)]
-    own = template_features(template, level)
-    if len(own) and len(scene.features(level)):
-        moved = refine(own, scene.ground(level), _candidate(places[0], template.size))
-        places += [moved] if moved is not None else []
-    found = [gather(template, scene, place, near.method, level) for place in places]
-    best = better(template, scene, max(found, key=lambda one: one.score), level)
-    return replace(best, homography=_moved(best.homography, offset))
-
-
-def _candidate(place: Matrix, size: tuple[int, int]) -> Candidate:
-    """The similarity next to a place."""
-    quad = project(place, rectangle(size))
-    across = quad[1] - quad[0] + quad[2] - quad[3]
-    scale = math.sqrt(max(area(quad), 0.0) / (size[0] * size[1]))
-    centre = project(place, [[size[1] / 2, size[0] / 2]])[0]
-    return Candidate(scale, math.atan2(across[1], across[0]), centre, 0.0, np.empty(0, np.int64))
 
 
 def _centre(match: Match) -> NDArray[np.float64]:
@@ -229,10 +203,3 @@ def _centre(match: Match) -> NDArray[np.float64]:
 
 def _area(matrix: Matrix, match: Match) -> float:
     return max(area(project(matrix, rectangle(match.template_size))), 1e-9)
-
-
-def _moved(matrix: Matrix, by: NDArray[np.float64]) -> Matrix:
-    shift = np.eye(3)
-    shift[:2, 2] = by
-    moved = shift @ matrix
-    return np.asarray(moved / moved[2, 2])

@@ -101,7 +101,8 @@ def _by_block(own: Face, seen: NDArray[np.float32], valid: NDArray[np.bool_]) ->
 
 
 def look(own: Face, scene: NDArray[np.uint8], homography: Matrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The scene (H, W) as the template would be seen in it, (h, w) float32 of the face's size; which pixels are in it.
+    """The scene (H, W) or (H, W, 3) as the template would be seen in it, float32 of the face's size (h, w), and which of
+    these pixels lie in the scene.
 
     Where the template is larger in the scene than in the face, the scene is averaged first, so that no detail between
     the pixels is compared.
@@ -119,11 +120,11 @@ def look(own: Face, scene: NDArray[np.uint8], homography: Matrix) -> tuple[NDArr
     low = np.floor(places.min(0)).clip(0, (scene.shape[1], scene.shape[0])).astype(int)
     high = np.ceil(places.max(0)).clip(0, (scene.shape[1], scene.shape[0])).astype(int) + 1
     part: NDArray[Any] = scene[low[1] : high[1], low[0] : high[0]]
-    if min(part.shape) < 2:
-        return np.zeros(own.grey.shape, np.float32), np.zeros(own.grey.shape, bool)
+    if min(part.shape[:2]) < 2:
+        return np.zeros((height, width, *scene.shape[2:]), np.float32), np.zeros((height, width), bool)
     x, y = places.T
     area = abs(float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2))
-    factor = int(np.clip(np.sqrt(area / (height * width)) + 0.3, 1, min(part.shape)))
+    factor = int(np.clip(np.sqrt(area / (height * width)) + 0.3, 1, min(part.shape[:2])))
     if factor > 1:
         part = cv2.resize(part, (max(1, round(part.shape[1] / factor)), max(1, round(part.shape[0] / factor))),
                           interpolation=cv2.INTER_AREA)  # fmt: skip
@@ -133,7 +134,7 @@ def look(own: Face, scene: NDArray[np.uint8], homography: Matrix) -> tuple[NDArr
     map_ = np.linalg.inv(half) @ to_part @ matrix @ half
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     seen = cv2.warpPerspective(part, map_, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    whole = np.full(part.shape, 255, np.uint8)
+    whole = np.full(part.shape[:2], 255, np.uint8)
     inside = cv2.warpPerspective(whole, map_, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT) > 127
     return seen.astype(np.float32), inside
 

@@ -38,7 +38,7 @@ class Method:
 def read_methods(names: Sequence[str], model: Path | None = None) -> tuple[Method, ...]:
     """Methods by name: auto, sift, correlate and mask are `Finder`'s, the others those of BASELINES.
 
-    model: folder or file of the mask network, for mask; auto may use it as well
+    model: folder or file of the mask network, for mask
 
     Raises InputError for an unknown name, one given twice, mask without a model, or a baseline that is not here.
     """
@@ -64,11 +64,9 @@ def _own(name: str, model: Path | None) -> Method:
 
 
 def _finder(template: Template, name: str, model: Path | None) -> Finder:
-    """A finder that has prepared its template, where finders can be told to: otherwise the first search does it."""
+    """A finder that has prepared its template: otherwise the first search does it."""
     from resight.match.finding import Finder
 
-    finder = Finder(template, method=name, model=model if name in ("mask", "auto") else None)
-    prepare = getattr(finder, "prepare", None)
-    if prepare is not None:
-        prepare()
+    finder = Finder(template, method=name, model=model if name == "mask" else None)
+    finder.prepare()
     return finder

@@ -85,7 +85,7 @@ def test_names_that_classes_have():
         (3, "class 3 is out of range: there are 3, numbered from 0"),
         (-1, "class -1 is out of range"),
         ("3", "class 3 is out of range"),
-        (True, "class True is out of range"),
+        (True, "a class is a name or a number, got True"),
         ("3_cirus", "unknown class '3_cirus', did you mean '3_cirrus'"),
         (1.5, "a class is a name or a number, got float"),
         (None, "a class is a name or a number, got NoneType"),

@@ -406,3 +406,28 @@ def test_the_fit_of_a_network_by_name():
     assert usual.box == crop.box and np.array_equal(usual.map, crop.map) and usual.box[0] > 0
     (found,) = explain_each([image], "test_resnet", fit="squash", **given)
     assert np.array_equal(found.heats[0].map, whole.map)
+
+
+@pytest.mark.parametrize(("image", "target"), [(["a.jpg", "b.jpg"], None), (picture(1), [0, 1]), (picture(1), (2,))])
+def test_several_images_or_classes_are_not_dropped_in_silence(image, target):
+    with pytest.raises(InputError, match="explain_each"):
+        explain(image, subject(), "cam", target)
+
+
+@pytest.mark.parametrize("method", ["cam", "gradcam", "score"])
+def test_a_network_that_fails_is_an_error_in_one_line_whatever_the_method(method):
+    class Failing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.head, self.ready = nn.Conv2d(3, 4, 3), nn.Linear(4, 3), False
+
+        def forward(self, x):
+            if self.ready:
+                raise RuntimeError("boom")
+            return self.head(self.layer(x).mean((2, 3)))
+
+    network = Failing()
+    made = module_subject(network, lambda pixels: pixels.float() / 255, 16)
+    network.ready = True
+    with pytest.raises(WorkError, match=r"failed on .*boom"):
+        explain(picture(1), made, method)

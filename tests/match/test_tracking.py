@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from samples import picture
 from video_samples import placed, textured
 
 from resight.errors import InputError
+from resight.match.finding import Finder
 from resight.match.nearby import look_nearby
 from resight.match.planes import project, rectangle, similarity
 from resight.match.result import Match
+from resight.match.score import CALIBRATION
 from resight.match.template import Template
 from resight.match.tracking import LEAST_GAP, MOST_GAP, STEADY, Tracker, follow
 from resight.match.verify import grey
@@ -29,8 +32,11 @@ class Told:
 
     def __init__(self, image=PICTURE, mask=None, threshold=0.5, method="sift"):
         self.template, self.threshold, self.method = Template(image, mask), threshold, method
-        self.place, self.finds = None, method
+        self.place, self.finds, self.calibration = None, method, CALIBRATION
         self.asked = []
+
+    def scored(self, place):
+        return place
 
     def find(self, frame):
         self.asked.append(frame)
@@ -165,9 +171,9 @@ def test_all_methods_are_asked_in_each_third_search(monkeypatch):
     asked = []
 
     class Quick(Told):
-        def __init__(self, template, method, threshold):
+        def __init__(self, template, method, threshold, calibration):
             super().__init__(threshold=threshold, method=method)
-            assert template is finder.template
+            assert template is finder.template and calibration is finder.calibration
 
         def find(self, frame):
             asked.append(self.method)
@@ -313,3 +319,11 @@ def test_follow():
 def test_wrong_numbers(options):
     with pytest.raises(InputError, match=r"expected (every|most) as a whole number from 1, got"):
         follow(Told(), [], **options)
+
+
+def test_the_calibration_is_the_finders():
+    weak = replace(CALIBRATION, bias=CALIBRATION.bias - 100, plain_bias=CALIBRATION.plain_bias - 100)
+    template, frame = Template(PICTURE), scene(path(0))
+    usual, held = Tracker(Finder(template)), Tracker(Finder(template, threshold=0.0, calibration=weak))
+    assert usual.next(frame).found and held.next(frame).found
+    assert usual.next(scene(path(1))).score > 0.9 and held.next(scene(path(1))).score < 0.01
