@@ -111,6 +111,7 @@ def test_help_loads_nothing_heavy():
         "explain --help",
         "match --help",
         "bench match --help",
+        "calibrate --help",
         "train locate --help",
     ):
         code = (

@@ -95,7 +95,7 @@ def _with_alpha(source: ImageLike) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
 
 
 def _polygon(polygon: ArrayLike, size: tuple[int, int]) -> tuple[NDArray[np.bool_], list[float]]:
-    from PIL import Image, ImageDraw
+    from skimage.draw import polygon as inside  # exact at pixel centres; Pillow's grows by the pixels of the edge
 
     points: NDArray[Any] = np.asarray(polygon)
     shape_fits = points.ndim == 2 and points.shape[1] == 2 and len(points) >= 3 and points.dtype.kind in "fiu"
@@ -106,9 +106,10 @@ def _polygon(polygon: ArrayLike, size: tuple[int, int]) -> tuple[NDArray[np.bool
     (x1, y1), (x2, y2) = kept.min(0), kept.max(0)
     if x2 - x1 < 1 or y2 - y1 < 1:
         raise InputError(f"the polygon covers nothing of an image of {_wide(size)}")
-    picture = Image.new("1", (width, height))
-    ImageDraw.Draw(picture).polygon([(x - 0.5, y - 0.5) for x, y in kept.tolist()], fill=1)
-    return np.asarray(picture, bool), [x1, y1, x2, y2]
+    found = np.zeros(size, bool)
+    rows, columns = inside(kept[:, 1] - 0.5, kept[:, 0] - 0.5, size)  # type: ignore[no-untyped-call]
+    found[rows, columns] = True
+    return found, [x1, y1, x2, y2]
 
 
 def _checked(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -101,8 +101,8 @@ def _by_block(own: Face, seen: NDArray[np.float32], valid: NDArray[np.bool_]) ->
 
 
 def look(own: Face, scene: NDArray[np.uint8], homography: Matrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The scene (H, W) or (H, W, 3) as the template would be seen in it, float32 of the face's size (h, w), and which of
-    these pixels lie in the scene.
+    """The scene (H, W) or (H, W, 3) as the template would be seen in it, float32 of the face's size (h, w); and
+    which of its pixels lie in the scene.
 
     Where the template is larger in the scene than in the face, the scene is averaged first, so that no detail between
     the pixels is compared.
