@@ -6,6 +6,7 @@ then the homography.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +23,18 @@ STEPS, ENOUGH = 30, 1e-6
 BLUR = 5  # pixels of the Gaussian's window: what lies between two pixels must not decide
 FARTHEST = 0.25  # of the template's size in the scene that a corner may move
 LEAST = 12  # pixels of the face's shorter side
+HIDDEN, ENOUGH_SEEN = 0.3, 6  # correlation of a block below which something may lie in front; blocks that must be left
 
 
-def align(template: Template, scene: NDArray[np.uint8], homography: Matrix) -> Matrix | None:
+def align(
+    template: Template, scene: NDArray[np.uint8], homography: Matrix, blocks: NDArray[np.floating[Any]] | None = None
+) -> Matrix | None:
     """A place near this one where the correlation is highest; None if there is none, or it would run away.
 
-    scene: (H, W) uint8 grey
+    scene:  (H, W) uint8 grey
+    blocks: of `Agreement`: where the scene is something else, as what lies in front, it has no say
     """
-    own = face(template)
+    own = _without_hidden(face(template), blocks)
     if min(own.grey.shape) < LEAST:
         return None
     found = homography
@@ -42,6 +47,20 @@ def align(template: Template, scene: NDArray[np.uint8], homography: Matrix) -> M
     reach = FARTHEST * np.sqrt(abs(np.linalg.det(homography[:2, :2])) * template.size[0] * template.size[1])
     near = np.linalg.norm(after - before, axis=1).max() <= max(4.0, reach)
     return found if near and found is not homography else None
+
+
+def _without_hidden(own: Face, blocks: NDArray[np.floating[Any]] | None) -> Face:
+    """The face with a mask of the blocks that agree; as it is if they are few."""
+    if blocks is None:
+        return own
+    agrees = ~(blocks < HIDDEN)  # NaN, where nothing can be compared, does no harm
+    if (blocks >= HIDDEN).sum() < ENOUGH_SEEN or agrees.all():
+        return own
+    rows, columns = (
+        np.searchsorted(np.linspace(0, length, count + 1).astype(int)[1:-1], np.arange(length), "right")
+        for length, count in zip(own.grey.shape, blocks.shape, strict=True)
+    )
+    return replace(own, mask=own.mask & agrees[rows[:, None], columns])
 
 
 def _step(own: Face, scene: NDArray[np.uint8], homography: Matrix, motion: str) -> Matrix | None:

@@ -61,7 +61,7 @@ def gather(template: Template, scene: Scene, homography: Matrix, method: str, le
 
 def better(template: Template, scene: Scene, place: Evidence, level: int | None) -> Evidence:
     """The place after alignment to the pixel, if more speaks for it there; otherwise as it was."""
-    moved = align(template, scene.grey, place.homography)
+    moved = align(template, scene.grey, place.homography, place.agreement.blocks)
     if moved is None:
         return place
     after = gather(template, scene, moved, place.method, level)

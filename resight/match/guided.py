@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating[Any]]
 
-RADII = (0.08, 0.04, 0.03)  # of the template's size in the scene, round by round
+# Radius as a share of the template's size in the scene, and inner product of RootSIFT, round by round.
+ROUNDS = ((0.08, 0.72), (0.04, 0.76), (0.03, 0.84))
 LEAST_RADIUS = 3.0  # pixels of the scene
-ALIKE = 0.72  # inner product of RootSIFT
+ALIKE = 0.72  # inner product of RootSIFT from which features of a place are counterparts
 SCALES = 1.0  # octaves by which the scale of a feature may differ from the place's
-MISS = 3.0  # pixels
+MISS = 2.0  # pixels
 CLOSE = 16  # features of the scene that are looked at around each of the template
 FEW, SOME = 6, 12  # inliers below which only a similarity, an affine map is fitted
 
@@ -51,8 +52,8 @@ def refine(template: LocalFeatures, ground: Ground, first: Candidate) -> Matrix 
     size = template.size
     matrix = similarity(first.scale, first.turn, (size[1] / 2, size[0] / 2), first.centre)
     best = None
-    for share in RADII:
-        pairs = near(template, ground, matrix, share)
+    for share, least in ROUNDS:
+        pairs = near(template, ground, matrix, share, least)
         fitted = _fit(template.points[pairs[:, 0]], ground.features.points[pairs[:, 1]])
         if fitted is None or not believable(fitted, size):
             break
@@ -60,8 +61,13 @@ def refine(template: LocalFeatures, ground: Ground, first: Candidate) -> Matrix 
     return best
 
 
-def near(template: LocalFeatures, ground: Ground, matrix: Matrix, share: float) -> NDArray[np.int64]:
-    """(n, 2) for each feature of the template the most alike near where the map takes it, if it is alike enough."""
+def near(
+    template: LocalFeatures, ground: Ground, matrix: Matrix, share: float, least: float = ALIKE
+) -> NDArray[np.int64]:
+    """(n, 2) for each feature of the template the most alike near where the map takes it, if it is alike enough.
+
+    share: radius over the template's size in the scene; least: inner product
+    """
     places = project(matrix, template.points)
     grown = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
     radius = max(LEAST_RADIUS, share * np.sqrt(template.size[0] * template.size[1]) * grown)
@@ -72,7 +78,7 @@ def near(template: LocalFeatures, ground: Ground, matrix: Matrix, share: float) 
     kept = np.abs(octaves) < SCALES
     ours, theirs = ours[kept], theirs[kept]
     alike = np.einsum("nd,nd->n", template.descriptors[ours], ground.features.descriptors[theirs])
-    kept = alike > ALIKE
+    kept = alike > least
     ours, theirs, alike = ours[kept], theirs[kept], alike[kept]
     order = np.argsort(-alike, kind="stable")
     pairs = np.stack([ours[order], theirs[order]], 1)
