@@ -13,13 +13,14 @@ from resight.match.fine import template_features
 from resight.match.guided import near
 from resight.match.planes import Matrix, project, rectangle
 from resight.match.score import CALIBRATION
-from resight.match.verify import Agreement, agreement
+from resight.match.verify import Agreement, agreement, face
 
 if TYPE_CHECKING:
     from resight.match.scene import Scene
     from resight.match.template import Template
 
 MISS = 3.0  # pixels of the scene by which an inlier may miss
+MANY, COARSE = 50, 0.5  # inliers that place better than alignment of a picture reduced by more than this factor
 SHARE = 0.03  # of the template's size: the radius in which inliers are looked for
 
 
@@ -60,7 +61,12 @@ def gather(template: Template, scene: Scene, homography: Matrix, method: str, le
 
 
 def better(template: Template, scene: Scene, place: Evidence, level: int | None) -> Evidence:
-    """The place after alignment to the pixel, if more speaks for it there; otherwise as it was."""
+    """The place after alignment to the pixel, if more speaks for it there; otherwise as it was.
+
+    Of a large template the picture that is aligned is much reduced: many features place it better.
+    """
+    if place.inliers >= MANY and min(face(template).scale) < COARSE:
+        return place
     moved = align(template, scene.grey, place.homography, place.agreement.blocks)
     if moved is None:
         return place

@@ -109,7 +109,7 @@ class Finder:
     def _match(self, place: Evidence, scene: Scene) -> Match:
         return Match(
             place.score >= self.threshold, place.score, place.homography, place.method, scene.size, self.template.size,
-            place.inliers, place.as_dict(),
+            place.inliers, place.as_dict(), template_mask=self.template.mask,
         )  # fmt: skip
 
 

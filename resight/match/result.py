@@ -30,6 +30,7 @@ class Match:
     scene_size:    (H, W) of the scene;  template_size: (H, W) of the template
     evidence:      what the score is made of, by name
     outline:       (H, W) bool, of a finder that marks pixels itself; otherwise the template's area as it lies
+    template_mask: (H, W) bool of the template: which of its pixels belong to it; None: all
     """
 
     found: bool
@@ -41,6 +42,7 @@ class Match:
     inliers: int = 0
     evidence: Mapping[str, float] = field(default_factory=dict)
     outline: NDArray[np.bool_] | None = None
+    template_mask: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "evidence", MappingProxyType(dict(self.evidence)))
@@ -69,7 +71,8 @@ class Match:
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """(H, W) of the scene: pixels whose centre lies in the template's area, or those the finder has marked."""
+        """(H, W) of the scene: pixels whose centre lies in the template's area, of a masked one in its mask; or those
+        that the finder has marked."""
         if self.outline is not None:
             return self.outline
         height, width = self.scene_size
@@ -83,7 +86,11 @@ class Match:
         depth = centres @ inverse[2, :2] + inverse[2, 2]
         x, y = ((centres @ row[:2] + row[2]) / np.where(depth == 0, np.inf, depth) for row in inverse[:2])
         tall, wide = self.template_size
-        inside = (depth * inverse[2, 2] > 0) & (x >= 0) & (x < wide) & (y >= 0) & (y < tall)
+        # In front of the horizon is the side of the template's middle; the scene's origin may lie beyond it.
+        front = self.homography[2] @ (wide / 2, tall / 2, 1)
+        inside = (depth * front > 0) & (x >= 0) & (x < wide) & (y >= 0) & (y < tall)
+        if self.template_mask is not None:
+            inside[inside] = self.template_mask[y[inside].astype(int), x[inside].astype(int)]
         found[rows.ravel()[inside], columns.ravel()[inside]] = True
         return found
 

@@ -192,6 +192,7 @@ class Tracker:
         return Match(
             found.score >= self.finder.threshold, found.score, found.homography, found.method, size,
             self.finder.template.size, found.inliers, {**found.as_dict(), "points": float(points)},
+            template_mask=self.finder.template.mask,
         )  # fmt: skip
 
 

@@ -64,9 +64,7 @@ def _own(name: str, model: Path | None) -> Method:
 
 
 def _finder(template: Template, name: str, model: Path | None) -> Finder:
-    """A finder that has prepared its template: otherwise the first search does it."""
+    """A finder; what it prepares of its template when it comes to need it is part of the search, as in a single one."""
     from resight.match.finding import Finder
 
-    finder = Finder(template, method=name, model=model if name == "mask" else None)
-    finder.prepare()
-    return finder
+    return Finder(template, method=name, model=model if name == "mask" else None)

@@ -72,3 +72,25 @@ def test_it_cannot_be_changed_and_shows_itself_in_one_line():
 def test_a_homography_that_is_none_is_refused():
     with pytest.raises(InputError, match="finite numbers"):
         made(np.full((3, 3), np.inf))
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_the_mask_is_there_although_the_scenes_origin_lies_beyond_the_horizon(side):
+    # Depth 1 - x / 100 in the template, 0 at x = 100: what the scene's origin would come from lies beyond.
+    matrix = np.array([[1.0, 0, 200], [0, 1, 150], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, 1, 0], [-0.01, 0, 1.0]])
+    match = Match(True, 1.0, matrix * side, "sift", (300, 400), (40, 60))
+    inverse = np.linalg.inv(match.homography)
+    assert inverse[2, 2] * side < 0  # the case that it is about
+    x, y = np.meshgrid(np.arange(400) + 0.5, np.arange(300) + 0.5)
+    u, v, w = np.einsum("ij,jhw->ihw", inverse, np.stack([x, y, np.ones_like(x)]))
+    expected = (u / w >= 0) & (u / w < 60) & (v / w >= 0) & (v / w < 40) & (1 - 0.01 * u / w > 0)
+    assert expected.sum() > 500 and np.array_equal(match.mask, expected)
+
+
+def test_of_a_masked_template_the_mask_is_what_belongs_to_it():
+    own = np.zeros((40, 60), bool)
+    own[10:30, 20:50] = True
+    match = Match(True, 1.0, np.diag([2.0, 2.0, 1.0]), "sift", (100, 150), (40, 60), template_mask=own)
+    expected = np.zeros((100, 150), bool)
+    expected[20:60, 40:100] = True
+    assert np.array_equal(match.mask, expected)
