@@ -148,7 +148,8 @@ def _auto(template: Template, scene: Scene, most: int) -> list[Evidence]:
         return found
     if len(template_features(template, 2)) < PLAIN:
         found = distinct([*found, *by_pyramid(template, scene, most=most)], template)
-    return found
+    # Of a plain template what lies a little off is as convincing as the copy itself.
+    return distinct(found, template, [one for one in copies if one.score >= SURE])
 
 
 def _correlate(template: Template, scene: Scene, most: int) -> list[Evidence]:

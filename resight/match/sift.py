@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,9 +90,9 @@ def matches(a: LocalFeatures, b: LocalFeatures, *, both: bool = False) -> tuple[
     return pairs, weights.astype(np.float64)
 
 
-def distinct(found: list[Evidence], template: Template) -> list[Evidence]:
-    """Most convincing first; of places that overlap the better."""
-    kept: list[Evidence] = []
+def distinct(found: list[Evidence], template: Template, sure: Sequence[Evidence] = ()) -> list[Evidence]:
+    """Most convincing first; of places that overlap the better, or that which is sure already."""
+    kept: list[Evidence] = list(sure)
     for one in sorted(found, key=lambda one: -one.score):
         if all(overlap(one.homography, other.homography, template.size) < SAME for other in kept):
             kept.append(one)

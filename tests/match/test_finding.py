@@ -124,3 +124,17 @@ def test_a_scene_that_cannot_be_read_is_named(tmp_path):
         resight.match(textured(0), tmp_path / "missing.jpg")
     with pytest.raises(InputError, match="whole number from 1"):
         match_all(textured(0, 20, 20), textured(1), most=0)
+
+
+def test_all_copies_of_a_plain_template_are_found_in_their_own_size():
+    rows, columns = np.mgrid[:40, :40]
+    bump = 40 + 180 * np.exp(-((rows - 19.5) ** 2 + (columns - 19.5) ** 2) / 120)
+    template = np.repeat(bump[:, :, None], 3, 2).astype(np.uint8)
+    scene = np.full((240, 360, 3), 40, np.uint8)
+    places = [(60, 52), (180, 182), (310, 72)]
+    for x, y in places:
+        scene[y : y + 40, x : x + 40] = template
+    noise = np.random.default_rng(0).normal(0, 2, scene.shape)
+    found = match_all(template, np.clip(scene + noise, 0, 255).astype(np.uint8))
+    assert sorted(tuple(one.corners[0].round().astype(int)) for one in found) == sorted(places)
+    assert all(np.allclose(one.homography[:2, :2], np.eye(2)) for one in found)
