@@ -29,7 +29,7 @@ class Evidence:
     """A supposed place and what speaks for it.
 
     inliers:  local features of the template that have a counterpart within 3 pixels of where the place puts them
-    features: how many the template has that lie within the scene; None: they were not looked at
+    features: how many the template has; None: they were not looked at
     agreement: of grey values; colour: likeness of colours, 0..1
     score:    0..1, calibrated
     """
@@ -85,14 +85,11 @@ def overlap(a: Matrix, b: Matrix, size: tuple[int, int]) -> float:
 
 
 def _inliers(template: Template, scene: Scene, homography: Matrix, level: int) -> tuple[int, int]:
-    """How many local features of the template have a counterpart where the place puts them, of how many within the
-    scene."""
+    """How many local features of the template have a counterpart where the place puts them, and how many it has."""
     own = template_features(template, level)
     if not len(own) or not len(scene.features(level)):
         return 0, len(own)
     pairs = near(own, scene.ground(level), homography, SHARE)
     places = project(homography, own.points[pairs[:, 0]])
     misses = np.linalg.norm(places - scene.features(level).points[pairs[:, 1]], axis=1)
-    there = project(homography, own.points)
-    visible = int(((there >= 0) & (there <= scene.size[::-1])).all(1).sum())
-    return int((misses <= MISS).sum()), visible
+    return int((misses <= MISS).sum()), len(own)
