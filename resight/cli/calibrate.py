@@ -147,13 +147,13 @@ def _beside(out: Path, suffix: str) -> Path:
 
 
 def _write(out: Path, found: Calibrated, settings: dict[str, Any], photographs: int) -> None:
-    from resight.match.calibration_file import write_calibration
+    from resight.match.calibration_file import calibration_text
     from resight.show.calibrating import calibration_picture
     from resight.show.files import write_atomic
 
     title = f"{out.stem}: {len(found.tiers):,} cases of {photographs:,} photographs"
     write_atomic(_beside(out, ".png"), calibration_picture(found, title))
-    write_calibration(out, found.calibration, {**settings, **found.as_dict()})
+    write_atomic(out, calibration_text(found.calibration, {**settings, **found.as_dict()}))
 
 
 def _table(found: Calibrated) -> list[str]:

@@ -70,7 +70,7 @@ def explain(
     have; ImageError if the image cannot be read; WorkError if its scores are no numbers. The model's modes, gradients
     and random numbers are as before afterwards, also after an error.
     """
-    if isinstance(image, (list, tuple)) or (target is not None and not isinstance(target, str) and _several(target)):
+    if isinstance(image, (list, tuple)) or (hasattr(target, "__len__") and not isinstance(target, str)):
         raise InputError("explain takes one image and one class: for several use resight.explain.explain_each")
     wanted: Wanted = "top:1" if target is None else target
     for found in explain_each([image], model, method, wanted, layer=layer, weights=weights, device=device, fit=fit):
@@ -78,10 +78,6 @@ def explain(
             raise found
         return found.heats[0]
     raise InputError("no image to explain")
-
-
-def _several(target: object) -> bool:
-    return hasattr(target, "__len__")
 
 
 def explain_each(

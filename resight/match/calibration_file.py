@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from resight.errors import InputError, WorkError, advice
+from resight.errors import InputError
 from resight.images.lines import read_bytes_of
 from resight.match.score import NAMES, PLAIN, Calibration
 
@@ -66,33 +64,13 @@ def read_calibration(path: Place) -> Calibration:
     )  # fmt: skip
 
 
-def calibration_record(calibration: Calibration, made_of: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a file holds, as plain values; made_of: what it was made from, which nothing reads."""
-    return {
+def calibration_text(calibration: Calibration, made_of: Mapping[str, Any] | None = None) -> str:
+    """What a file of a calibration holds; made_of: what it was made from, which nothing reads."""
+    record = {
         "format": FORMAT, "version": VERSION, "names": list(NAMES), "plain_names": list(PLAIN),
         **asdict(calibration), "made_of": dict(made_of or {}),
     }  # fmt: skip
-
-
-def write_calibration(path: Place, calibration: Calibration, made_of: Mapping[str, Any] | None = None) -> None:
-    """Write a calibration in one step: a reader sees the old file, or none, or the whole new one.
-
-    Raises WorkError, in one line, if the disk refuses.
-    """
-    target = Path(path)
-    temporary = target.parent / f".resight-{secrets.token_hex(6)}.tmp"
-    text = json.dumps(calibration_record(calibration, made_of), indent=1, allow_nan=False) + "\n"
-    try:
-        with temporary.open("xb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        raise WorkError(f"cannot write {target}: {advice(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 def _numbers(file: Path, name: str, value: Any, count: int) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.match.planes import Matrix
-from resight.match.verify import Face, look
+from resight.match.verify import Face, look, reduced
 
 if TYPE_CHECKING:
     from resight.match.template import Template
@@ -51,17 +51,8 @@ def colour_likeness(template: Template, scene: NDArray[np.uint8], homography: Ma
 
 
 def _tint(template: Template) -> Tint:
-    import cv2
-
-    height, width = template.size
-    shrink = min(1.0, SIDE / max(height, width))
-    size = max(2, round(width * shrink)), max(2, round(height * shrink))
-    small = cv2.resize(template.image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    mask = np.ones(small.shape[:2], bool)
-    if template.mask is not None:
-        mask = cv2.resize(template.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-    face = Face(np.zeros(mask.shape, np.float32), mask, (size[0] / width, size[1] / height))
-    return Tint(_ab(small), face)
+    small, mask, scale = reduced(template.image, template.mask, SIDE)
+    return Tint(_ab(small), Face(np.zeros(mask.shape, np.float32), mask, scale))
 
 
 def _ab(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from resight.match.pyramid import search_pyramid
 from resight.match.scene import Scene
 from resight.match.sift import aligned, distinct
 from resight.match.template import Template
-from resight.match.verify import face, grey
+from resight.match.verify import grey
 
 Floats = NDArray[np.floating[Any]]
 
@@ -106,9 +106,3 @@ def _reduced(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     height, width = image.shape[0] // factor, image.shape[1] // factor
     whole = image[: height * factor, : width * factor]  # so that both are reduced by exactly the same
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
-
-
-def has_texture(template: Template) -> bool:
-    """Whether the template's grey values differ enough to be correlated."""
-    own = face(template)
-    return bool(own.grey[own.mask].std() >= 1)

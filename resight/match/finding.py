@@ -12,13 +12,12 @@ from resight.images.read import ImageLike
 from resight.match.calibration_file import as_calibration
 from resight.match.correlate import by_correlation, by_pyramid
 from resight.match.evidence import Evidence, gather
-from resight.match.fine import LEVELS, template_features
+from resight.match.fine import template_features
 from resight.match.result import Match
 from resight.match.scene import Scene
 from resight.match.score import CALIBRATION, SURE, Calibration
 from resight.match.sift import ENOUGH, by_sift, distinct
 from resight.match.template import Template, as_template
-from resight.match.verify import face
 
 METHODS = ("auto", "sift", "correlate", "mask")
 THRESHOLD = 0.5  # of mask
@@ -67,13 +66,6 @@ class Finder:
             from resight.match.mask_finder import MaskFinder
 
             self._network = MaskFinder(self.template, model, threshold=self.threshold)
-
-    def prepare(self) -> None:
-        """Do now what is done once for the template; otherwise the first scene waits for it."""
-        if self._network is None:
-            face(self.template)
-            for level in LEVELS:
-                template_features(self.template, level)
 
     def find(self, scene: ImageLike) -> Match:
         """Where the template most likely lies in the scene; `found` says whether that is believed."""

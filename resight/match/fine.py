@@ -1,7 +1,7 @@
 """Local features of templates and scenes at two levels of detail.
 
-A small template has a few dozen RootSIFT features. Found from less blurred layers on, it has five times as many, and so
-has the scene, at twice the cost.
+A small template has some twenty RootSIFT features. Found from less blurred layers on, it has seven times as many, and a
+scene three times, for a quarter more time (medians of 30 cases of the tier similarity).
 """
 
 from __future__ import annotations

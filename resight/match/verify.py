@@ -56,7 +56,7 @@ class Face:
 
 def face(template: Template) -> Face:
     """The template's grey values, its longer side at most 96 pixels."""
-    return template.kept("face", lambda: _face(template))
+    return template.kept("face", lambda: Face(*reduced(grey(template.image), template.mask, SIDE)))
 
 
 def grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -151,14 +151,17 @@ def correlation(a: Floats, b: Floats, valid: NDArray[np.bool_]) -> float:
     return float((x * y).mean() / np.sqrt(own * other)) if other > FAINT else 0.0
 
 
-def _face(template: Template) -> Face:
+def reduced(
+    pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None, side: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[float, float]]:
+    """A picture with its longer side at most so many pixels: its pixels, its mask (h, w), and the scale (x, y)."""
     import cv2
 
-    height, width = template.size
-    shrink = min(1.0, SIDE / max(height, width))
+    height, width = pixels.shape[:2]
+    shrink = min(1.0, side / max(height, width))
     size = max(2, round(width * shrink)), max(2, round(height * shrink))
-    small = cv2.resize(grey(template.image), size, interpolation=cv2.INTER_AREA)
-    mask = np.ones(small.shape, bool)
-    if template.mask is not None:
-        mask = cv2.resize(template.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
-    return Face(small.astype(np.float32), mask, (size[0] / width, size[1] / height))
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
+    inside = np.ones(small.shape[:2], bool)
+    if mask is not None:
+        inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    return small, inside, (size[0] / width, size[1] / height)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resight.errors import InputError, WorkError, unknown
+from resight.errors import InputError, unknown
 from resight.match.planes import project, rectangle
 from resight.match.score import NAMES, PLAIN
-from resight.measure.locating import limited
+from resight.measure.locating import LeftOut, limited, made_cases
 from resight.measure.locating_overlap import quad_overlap
 from resight.measure.tiers import TIERS, Case
 
@@ -98,7 +98,7 @@ def plan_mix(tiers: Sequence[str], cases: int) -> list[tuple[str, int]]:
 
 def ask_cases(
     plan: Sequence[tuple[str, int]], make: Callable[[str, int], Case], *,
-    left_out: Callable[[str, int, str], None] | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Asked]:  # fmt: skip
     """What is proposed in each case of a plan, in its order; on one thread, so that it is the same each time.
 
@@ -106,14 +106,7 @@ def ask_cases(
     left_out: called as (tier, number, reason) for a case that cannot be made; without it that ends the work
     """
     with limited(1):
-        for tier, number in plan:
-            try:
-                case = make(tier, number)
-            except WorkError as error:
-                if left_out is None:
-                    raise
-                left_out(tier, number, str(error))
-                continue
+        for case in made_cases(plan, make, left_out):
             yield ask(case)
 
 

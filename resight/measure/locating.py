@@ -21,6 +21,7 @@ from resight.measure.locating_overlap import corner_error, inside_error, match_o
 from resight.measure.tiers import Case
 
 Made = TypeVar("Made")
+LeftOut = Callable[[str, int, str], None]
 HIT = 0.5  # overlap from which a place counts as right
 NAN = float("nan")
 
@@ -89,7 +90,7 @@ def plan_cases(tiers: Sequence[str], cases: int, *, objects: int = 0, seed: int 
 
 def locate_cases(
     plan: Sequence[tuple[str, int]], make: Callable[[str, int], Case], methods: Sequence[Method], *,
-    masks: bool = False, threads: int = 1, left_out: Callable[[str, int, str], None] | None = None,
+    masks: bool = False, threads: int = 1, left_out: LeftOut | None = None,
 ) -> Iterator[tuple[Answer, ...]]:  # fmt: skip
     """Every method's answer to each case of a plan, in its order.
 
@@ -105,19 +106,27 @@ def locate_cases(
         raise InputError("expected at least one method to measure, got none")
     with limited(threads):
         warm = False
-        for place, (tier, number) in enumerate(plan):
-            try:
-                case = make(tier, number)
-            except WorkError as error:
-                if left_out is None:
-                    raise
-                left_out(tier, number, str(error))
-                continue
+        for place, case in enumerate(made_cases(plan, make, left_out)):
             for method in () if warm else methods:
                 answer_case(method, case)
             warm, turn = True, place % len(methods)
             found = {method.name: answer_case(method, case, masks) for method in (*methods[turn:], *methods[:turn])}
             yield tuple(found[method.name] for method in methods)
+
+
+def made_cases(
+    plan: Sequence[tuple[str, int]], make: Callable[[str, int], Case], left_out: LeftOut | None = None
+) -> Iterator[Case]:
+    """The cases of a plan, each made when it is wanted; see `locate_cases`."""
+    for tier, number in plan:
+        try:
+            case = make(tier, number)
+        except WorkError as error:
+            if left_out is None:
+                raise
+            left_out(tier, number, str(error))
+            continue
+        yield case
 
 
 def answer_case(method: Method, case: Case, masks: bool = False) -> Answer:

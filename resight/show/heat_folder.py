@@ -129,13 +129,13 @@ class HeatFolder:
                 made = [{**one, **_frame(order % len(image), len(image), frames)} for order, one in enumerate(made)]
             rows.append({**_row(heat, made), **(more[place] if more else {})})
         found = {"path": str(path), "size": list(image.shape[-3:-1]), "top": list(top), "maps": rows}
-        self._journal.add({"image": found})
+        self._journal.write({"image": found})
         self._images.append(found)
 
     def skip(self, path: str | os.PathLike[str], reason: str) -> None:
         """An image that could not be read, for the manifest."""
         row = {"path": str(path), "reason": reason}
-        self._journal.add({"skipped": row})
+        self._journal.write({"skipped": row})
         self._skipped.append(row)
 
     def write_sheet(self, pixels_of: Callable[[str], NDArray[np.uint8]]) -> HeatSheet | None:

@@ -67,7 +67,7 @@ def test_other_false_alarms_and_fewer_cases_use_what_is_done(done, tmp_path, cap
     assert run([*words, "--cases", "28", *FEW[2:]]) == 0
     assert "28 cases of 8 photographs, 28 of them done before" in capsys.readouterr().out
     assert run([*words, *FEW, "--seed", "1"]) == 2
-    assert "was begun with other seed; give --out another name" in capsys.readouterr().err
+    assert "was begun with other seed; give another name" in capsys.readouterr().err
 
 
 def test_it_goes_on_after_it_was_killed_and_interrupted(done, tmp_path):

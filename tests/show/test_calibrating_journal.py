@@ -43,7 +43,7 @@ def test_wherever_it_was_cut_off_it_goes_on(tmp_path):
 def test_other_settings_and_other_files_are_refused(tmp_path):
     path = tmp_path / "b.cases.jsonl"
     write(path)
-    with pytest.raises(InputError, match=r"begun with other seed; give --out another name"):
+    with pytest.raises(InputError, match=r"begun with other seed; give another name"):
         CalibratingJournal(path, {"seed": 1})
     for content in (b"my notes", b"my\nnotes\n", b'{"format": "other", "x": 1}', b'{"format": "other"}\n', b"[1]\n"):
         path.write_bytes(content)

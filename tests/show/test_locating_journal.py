@@ -85,3 +85,10 @@ def test_one_process_at_a_time(tmp_path):
         pytest.raises(InputError, match="is being written by another process"),
     ):
         LocatingJournal(tmp_path / "out", SETTINGS)
+
+
+def test_a_file_of_somebody_elses_is_not_cut_off(tmp_path):
+    (tmp_path / JOURNAL).write_bytes(b"my notes without an end of line")
+    with pytest.raises(InputError, match="damaged or of something else"):
+        LocatingJournal(tmp_path, SETTINGS)
+    assert (tmp_path / JOURNAL).read_bytes() == b"my notes without an end of line"
