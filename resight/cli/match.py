@@ -76,6 +76,7 @@ def match(
     """
     from resight.cli.match_scenes import find_scenes, is_video
     from resight.cli.match_work import MatchWork
+    from resight.images.places import is_there
     from resight.match import Finder, Template
     from resight.show.folders import check_free
 
@@ -100,6 +101,8 @@ def match(
         check_folder(out)
     box = None if template_box is None else parse_box(template_box, "--template-box")
     corners = None if polygon is None else parse_polygon(polygon)
+    if not is_there(template):
+        raise InputError(f"{template}: there is no such file to take the template from")
     wanted = Template.read(template, box=box, polygon=corners)
     if box is not None:
         tell_clipped(template, box)

@@ -16,7 +16,8 @@ def scene_lines(scene: str, matches: Sequence[Match]) -> list[str]:
     """A line for each match in an image, or one that says it is absent."""
     shown = [match for match in matches if match.found]
     if not shown:
-        score = f"{matches[0].score:.2f}" if matches else "  - "
+        # Rounded down: a score just below the threshold must not read as one that reaches it.
+        score = f"{math.floor(matches[0].score * 100) / 100:.2f}" if matches else "  - "
         return [f"{score}  absent   {visible(scene)}"]
     return [f"{match.score:.2f}  found{place_words(match)}   {visible(scene)}" for match in shown]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from resight.match.template import Template
 
 MOTIONS = ("affine", "homography")
-STEPS, ENOUGH = 30, 1e-6
+STEPS, ENOUGH = 12, 1e-4
 BLUR = 5  # pixels of the Gaussian's window: what lies between two pixels must not decide
 FARTHEST = 0.25  # of the template's size in the scene that a corner may move
 LEAST = 12  # pixels of the face's shorter side

@@ -10,7 +10,7 @@ import numpy as np
 from resight.match.align import align
 from resight.match.colour import colour_likeness
 from resight.match.fine import template_features
-from resight.match.guided import near
+from resight.match.guided import near, polish
 from resight.match.planes import Matrix, project, rectangle
 from resight.match.score import CALIBRATION
 from resight.match.verify import Agreement, agreement, face
@@ -29,7 +29,7 @@ class Evidence:
     """A supposed place and what speaks for it.
 
     inliers:  local features of the template that have a counterpart within 3 pixels of where the place puts them
-    features: how many the template has; None: they were not looked at
+    features: how many the template has, within the scene if the inliers are many; None: they were not looked at
     agreement: of grey values; colour: likeness of colours, 0..1
     score:    0..1, calibrated
     """
@@ -53,8 +53,8 @@ class Evidence:
 
 def gather(template: Template, scene: Scene, homography: Matrix, method: str, level: int | None) -> Evidence:
     """The evidence for a place; level: of detail at which local features are looked at; None: not at all."""
-    found = agreement(template, scene.grey, homography)
     inliers, features = (0, None) if level is None else _inliers(template, scene, homography, level)
+    found = agreement(template, scene.grey, homography, cut=inliers >= MANY)
     colour = colour_likeness(template, scene.image, homography)
     score = CALIBRATION.probability(inliers, features, found, colour)
     return Evidence(homography, method, inliers, features, found, colour, score)
@@ -65,8 +65,10 @@ def better(template: Template, scene: Scene, place: Evidence, level: int | None)
 
     Of a large template the picture that is aligned is much reduced: many features place it better.
     """
-    if place.inliers >= MANY and min(face(template).scale) < COARSE:
-        return place
+    if level is not None and place.inliers >= MANY and min(face(template).scale) < COARSE:
+        own, ground = template_features(template, level), scene.ground(level)
+        after = gather(template, scene, polish(own, ground, place.homography), place.method, level)
+        return after if after.inliers >= place.inliers else place
     moved = align(template, scene.grey, place.homography, place.agreement.blocks)
     if moved is None:
         return place
@@ -85,11 +87,19 @@ def overlap(a: Matrix, b: Matrix, size: tuple[int, int]) -> float:
 
 
 def _inliers(template: Template, scene: Scene, homography: Matrix, level: int) -> tuple[int, int]:
-    """How many local features of the template have a counterpart where the place puts them, and how many it has."""
+    """How many local features of the template have a counterpart where the place puts them, and how many it has.
+
+    Many inliers prove that what is seen of the template is there: then what lies outside the scene says nothing. Few
+    prove it only if the rest is seen not to be elsewhere.
+    """
     own = template_features(template, level)
     if not len(own) or not len(scene.features(level)):
         return 0, len(own)
     pairs = near(own, scene.ground(level), homography, SHARE)
     places = project(homography, own.points[pairs[:, 0]])
     misses = np.linalg.norm(places - scene.features(level).points[pairs[:, 1]], axis=1)
-    return int((misses <= MISS).sum()), len(own)
+    inliers = int((misses <= MISS).sum())
+    if inliers < MANY:
+        return inliers, len(own)
+    there = project(homography, own.points)
+    return inliers, int(((there >= 0) & (there <= scene.size[::-1])).all(1).sum())

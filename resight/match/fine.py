@@ -35,7 +35,7 @@ def _of_template(image: NDArray[np.uint8], level: int) -> LocalFeatures:
 
     border, size = BORDER[level], (int(image.shape[0]), int(image.shape[1]))
     framed = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REFLECT_101)
-    found = rootsift(np.asarray(framed, np.uint8), longest=max(framed.shape[:2]), most=MOST[level][0],
+    found = rootsift(np.asarray(framed, np.uint8), longest=LONGEST[level], most=MOST[level][0],
                      contrast=CONTRAST[level], blur=BLUR[level])  # fmt: skip
     points = found.points - border
     inside: NDArray[np.bool_] = np.all((points >= 0) & (points <= size[::-1]), axis=1)

@@ -21,6 +21,7 @@ Floats = NDArray[np.floating[Any]]
 
 # Radius as a share of the template's size in the scene, and inner product of RootSIFT, round by round.
 ROUNDS = ((0.08, 0.72), (0.04, 0.76), (0.03, 0.84))
+POLISH = ((0.015, 0.8), (0.01, 0.8), (0.006, 0.8))
 LEAST_RADIUS = 3.0  # pixels of the scene
 ALIKE = 0.72  # inner product of RootSIFT from which features of a place are counterparts
 SCALES = 1.0  # octaves by which the scale of a feature may differ from the place's
@@ -59,6 +60,17 @@ def refine(template: LocalFeatures, ground: Ground, first: Candidate) -> Matrix 
             break
         best = matrix = fitted
     return best
+
+
+def polish(template: LocalFeatures, ground: Ground, matrix: Matrix) -> Matrix:
+    """The homography that ever nearer counterparts agree on, from a place that many features agree on already."""
+    for share, least in POLISH:
+        pairs = near(template, ground, matrix, share, least)
+        fitted = _fit(template.points[pairs[:, 0]], ground.features.points[pairs[:, 1]])
+        if fitted is None or not believable(fitted, template.size):
+            break
+        matrix = fitted
+    return matrix
 
 
 def near(

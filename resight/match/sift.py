@@ -25,6 +25,7 @@ RATIO, BACK, CLEAR = 0.92, 0.85, 1.2  # nearest over second nearest; what a vote
 TRIED, ALIGNED, CLOSELY = 6, 1, 2  # candidates refined, aligned to the pixel in any case, looked at closely
 ENOUGH = 0.8  # score of what was looked at closely, at which nothing further is tried
 HOPE = 0.2  # score from which others are aligned as well
+DOUBT = 0.02  # score from which a place may be an instance
 SAME = 0.3  # intersection over union above which two places are one
 
 
@@ -44,7 +45,10 @@ def by_sift(template: Template, scene: Scene, *, most: int = 1) -> list[Evidence
             found = distinct([*found, look_closely(template, scene, one, 2)], template)
             if found[0].score >= ENOUGH:
                 return found
-    return distinct([*found, *by_features(template, scene, most=most, level=2)], template)
+    found = distinct([*found, *by_features(template, scene, most=most, level=2)], template)
+    if most > 1:  # of several instances those that hide behind others' features
+        found = [look_closely(template, scene, one, 2) if DOUBT < one.score < ENOUGH else one for one in found]
+    return distinct(found, template)
 
 
 def by_features(template: Template, scene: Scene, *, most: int = 1, level: int = 1) -> list[Evidence]:

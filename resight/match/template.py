@@ -101,6 +101,10 @@ def _polygon(polygon: ArrayLike, size: tuple[int, int]) -> tuple[NDArray[np.bool
     shape_fits = points.ndim == 2 and points.shape[1] == 2 and len(points) >= 3 and points.dtype.kind in "fiu"
     if not shape_fits or not np.isfinite(points).all():
         raise InputError(f"expected a polygon of at least 3 points x, y, got shape {points.shape}")
+    crossing = _crossing(points.astype(np.float64))
+    if crossing is not None:
+        raise InputError(f"the polygon crosses itself: sides {crossing[0] + 1} and {crossing[1] + 1} meet; give its "
+                         "corners in the order in which they follow each other around the template")  # fmt: skip
     height, width = size
     kept = np.clip(points.astype(np.float64), 0, (width, height))
     (x1, y1), (x2, y2) = kept.min(0), kept.max(0)
@@ -110,6 +114,23 @@ def _polygon(polygon: ArrayLike, size: tuple[int, int]) -> tuple[NDArray[np.bool
     rows, columns = inside(kept[:, 1] - 0.5, kept[:, 0] - 0.5, size)  # type: ignore[no-untyped-call]
     found[rows, columns] = True
     return found, [x1, y1, x2, y2]
+
+
+def _crossing(corners: NDArray[np.float64]) -> tuple[int, int] | None:
+    """Two sides of a polygon (n, 2), not neighbours, that cross each other, from 0; None if none do."""
+    starts, ends = corners, np.roll(corners, -1, 0)
+
+    def turns(p: NDArray[np.float64], q: NDArray[np.float64], r: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = (q - p)[..., 0] * (r - p)[..., 1] - (q - p)[..., 1] * (r - p)[..., 0]
+        return np.asarray(np.sign(found))
+
+    for side in range(len(corners) - 2):
+        others = np.arange(side + 2, len(corners) - (side == 0))  # the last side is a neighbour of the first
+        a, b, c, d = starts[side], ends[side], starts[others], ends[others]
+        apart = (turns(a, b, c) * turns(a, b, d) < 0) & (turns(c, d, a) * turns(c, d, b) < 0)
+        if apart.any():
+            return side, int(others[apart.argmax()])
+    return None
 
 
 def _checked(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

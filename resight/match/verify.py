@@ -31,7 +31,7 @@ class Agreement:
     median: of the blocks' correlations
     share:  of the blocks whose correlation is above 0.6
     best:   mean of the better half of the blocks, which something in front need not touch
-    known:  share of the blocks that can be compared at all
+    known:  share of the blocks that can be compared at all; of those within the scene if it cuts the template
     seen:   share of the template that lies in the scene
     blocks: (5, 5)  correlations, fewer of tiny templates, NaN where the template is flat or not seen
     """
@@ -66,20 +66,24 @@ def grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def agreement(template: Template, scene: NDArray[np.uint8], homography: Matrix) -> Agreement:
-    """How the scene agrees with the template if it lies so; scene: (H, W) uint8 grey."""
+def agreement(template: Template, scene: NDArray[np.uint8], homography: Matrix, *, cut: bool = False) -> Agreement:
+    """How the scene agrees with the template if it lies so.
+
+    scene: (H, W) uint8 grey; cut: blocks outside the scene are not missed, but a quarter of all at least must be known
+    """
     own = face(template)
     seen, inside = look(own, scene, homography)
     valid = own.mask & inside
     blocks = _by_block(own, seen, valid)
     known = blocks[np.isfinite(blocks)]
+    wanted = max(_blocks_within(inside, blocks.shape), blocks.size / 4) if cut else blocks.size
     full = correlation(own.grey, seen, valid)
     return Agreement(
         0.0 if np.isnan(full) else full,
         float(np.median(known)) if len(known) else 0.0,
         float((known > AGREES).mean()) if len(known) else 0.0,
         float(np.sort(known)[len(known) // 2 :].mean()) if len(known) else 0.0,
-        len(known) / blocks.size,
+        min(1.0, len(known) / wanted),
         float(valid.sum() / own.mask.sum()),
         blocks,
     )
@@ -98,6 +102,15 @@ def _by_block(own: Face, seen: NDArray[np.float32], valid: NDArray[np.bool_]) ->
         own_spread, spread = xx - mx**2, yy - my**2
         found = np.where(spread > FAINT, (xy - mx * my) / np.sqrt(own_spread * spread), 0.0)
     return np.where((sums[0] >= INSIDE * area) & (own_spread >= FLAT**2), found, np.nan)
+
+
+def _blocks_within(inside: NDArray[np.bool_], shape: tuple[int, ...]) -> int:
+    """How many blocks lie in the scene, with half of their pixels at least."""
+    edges = [
+        np.linspace(0, length, count + 1).astype(int)[:-1] for length, count in zip(inside.shape, shape, strict=True)
+    ]
+    sums = np.add.reduceat(np.add.reduceat(np.stack([inside * 1.0, np.ones(inside.shape)]), edges[0], 1), edges[1], 2)
+    return int((sums[0] >= INSIDE * sums[1]).sum())
 
 
 def look(own: Face, scene: NDArray[np.uint8], homography: Matrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from resight.errors import InputError
-from resight.show.lettering import fitted, font
+from resight.show.lettering import fitted, font, wrapped
 from resight.show.picture import MARKS, Picture
 from resight.show.thumbnail import thumbnail
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PAPER, TILE, INK, SOFT_INK = "#ffffff", "#f0f0ed", "#1b1b1a", "#62625e"
 LEAST_SIDE = 32
 MOST_PIXELS = 100_000_000
+TITLE_LINES = 4
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,8 @@ def sheet(pictures: Sequence[Picture], *, columns: int = 5, side: int = 200, tit
     ordered = sorted(pictures, key=lambda picture: picture.mark != "query")
     plan = _planned(ordered, columns, side, title)
     page = Image.new("RGB", plan.size, PAPER)
-    if title:
-        line = fitted(title, plan.title_size, plan.size[0] - 2 * plan.margin)
-        at = plan.margin, plan.margin
+    for row, line in enumerate(_title_lines(title, plan)):
+        at = plan.margin, plan.margin + row * _line_height(plan)
         ImageDraw.Draw(page).text(at, line, font=font(plan.title_size), fill=INK, anchor="lt")
     for place, picture in enumerate(ordered):
         _draw(page, picture, plan, side, plan.corner(place))
@@ -116,6 +116,8 @@ def _planned(pictures: Sequence[Picture], columns: int, side: int, title: str) -
         raise InputError(f"expected thumbnails of at least {LEAST_SIDE} pixels, got side {side}")
     caption, note = any(picture.caption for picture in pictures), any(picture.note for picture in pictures)
     plan = grid(len(pictures), columns, side, title=bool(title), caption=caption, note=note)
+    further = max(0, len(_title_lines(title, plan)) - 1) * _line_height(plan)
+    plan = replace(plan, title_height=plan.title_height + further)
     width, height = plan.size
     if width * height > MOST_PIXELS:
         raise InputError(
@@ -123,6 +125,14 @@ def _planned(pictures: Sequence[Picture], columns: int, side: int, title: str) -
             f"{MOST_PIXELS // 1_000_000} megapixels; choose a smaller side or fewer pictures"
         )
     return plan
+
+
+def _title_lines(title: str, plan: Grid) -> list[str]:
+    return wrapped(title, plan.title_size, plan.size[0] - 2 * plan.margin, TITLE_LINES) if title else []
+
+
+def _line_height(plan: Grid) -> int:
+    return round(plan.title_size * 1.3)
 
 
 def _draw(page: Image, picture: Picture, plan: Grid, side: int, corner: tuple[int, int]) -> None:

@@ -267,6 +267,16 @@ def test_an_empty_folder_says_what_it_has_instead(made, capsys):
     assert "no images or videos in" in capsys.readouterr().err
 
 
+def test_a_template_that_is_not_there_is_wrong_usage(made, capsys):
+    assert resight(["match", str(made / "no.png"), str(made / "scenes")]) == 2
+    assert "there is no such file to take the template from" in capsys.readouterr().err
+
+
+def test_a_score_just_below_the_threshold_reads_as_below():
+    near = Match(False, 0.7479, np.eye(3), "sift", (400, 600), (48, 64))
+    assert scene_lines("a.png", [near]) == ["0.74  absent   a.png"]
+
+
 def match(matrix, **more):
     return Match(True, 0.98, matrix, "sift", (400, 600), (48, 64), **more)
 

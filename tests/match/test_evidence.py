@@ -3,7 +3,7 @@ import pytest
 from match_samples import placed, textured
 
 from resight.match import Template
-from resight.match.evidence import better, gather, overlap
+from resight.match.evidence import MANY, better, gather, overlap
 from resight.match.fine import template_features
 from resight.match.planes import project, rectangle, similarity
 from resight.match.scene import Scene
@@ -60,3 +60,29 @@ def test_alignment_never_makes_a_place_less_convincing(template, scene):
     near = better(template, scene, gather(template, scene, shifted(2, -1) @ PLACE, "sift", 1), 1)
     corners = rectangle(template.size)
     assert np.abs(project(near.homography, corners) - project(PLACE, corners)).max() < 1.0
+
+
+def test_of_a_place_with_many_inliers_what_lies_outside_the_scene_is_not_missed():
+    large = Template(textured(3, 160, 200))
+    half = Scene(np.ascontiguousarray(placed(large.image, textured(2), shifted(220, 40))))  # the scene ends at 320
+    found, own = gather(large, half, shifted(220, 40), "sift", 1), template_features(large, 1)
+    assert found.inliers >= MANY and found.agreement.seen == pytest.approx(0.5, abs=0.02)
+    assert found.agreement.known == pytest.approx(1.0)
+    assert found.features == int((own.points[:, 0] <= 100).sum()) < len(own)
+
+
+def test_of_a_place_with_few_inliers_all_counts(template):
+    half = Scene(np.ascontiguousarray(placed(template.image, textured(2), shifted(270, 100))))
+    found, own = gather(template, half, shifted(270, 100), "sift", 1), template_features(template, 1)
+    assert 0 < found.inliers < MANY and found.features == len(own)
+    assert found.agreement.known < 0.7
+
+
+def test_a_large_template_is_placed_by_its_features():
+    large, place = Template(textured(3, 300, 400)), similarity(1.2, 0.2, (200, 150), (330, 260))
+    scene = Scene(placed(large.image, textured(2, 520, 640), place))
+    first = gather(large, scene, shifted(1.5, -1) @ place, "sift", 1)
+    after = better(large, scene, first, 1)
+    corners = rectangle(large.size)
+    assert first.inliers >= MANY and after.inliers >= first.inliers
+    assert np.abs(project(after.homography, corners) - project(place, corners)).max() < 0.7

@@ -34,3 +34,10 @@ def test_a_scene_finds_its_features_once_for_each_level():
     assert scene.features(1) is scene.features(1) and scene.ground(2) is scene.ground(2)
     assert len(scene.features(2)) > len(scene.features(1))
     assert scene.grey.shape == scene.size == (240, 320)
+
+
+def test_a_template_larger_than_what_scenes_are_reduced_to_is_reduced_as_well():
+    image = np.kron(textured(4, 300, 400), np.ones((4, 4, 1), np.uint8))  # 1,600 wide
+    own, there = template_features(Template(image), 1), scene_features(image, 1)
+    assert own.points[:, 0].max() > 1400 and own.size == (1200, 1600)
+    assert abs(np.median(own.scales) / np.median(there.scales) - 1) < 0.3

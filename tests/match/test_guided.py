@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from resight.features.local import LocalFeatures
-from resight.match.guided import make_ground, near, refine
+from resight.match.guided import make_ground, near, polish, refine
 from resight.match.planes import project, rectangle, similarity
 from resight.match.voting import Candidate
 
@@ -66,3 +66,16 @@ def test_near_takes_the_most_alike_within_the_radius_and_no_other_scale(own):
     ground = make_ground(features(scene.points + shift, scene.descriptors, scales, (480, 640)))
     pairs = {tuple(pair) for pair in near(own, ground, matrix, 0.05).tolist()}
     assert pairs == {(i, i) for i in range(60)} - {(0, 0), (2, 2)}
+
+
+def test_from_many_features_a_place_is_polished(own):
+    matrix = similarity(1.2, 0.8, (80, 50), (300, 200)) @ np.array([[1, 0.05, 0], [0, 0.95, 0], [2e-4, 0, 1.0]])
+    start = similarity(1.0, 0.0, (0, 0), (2.0, -1.5)) @ matrix
+    found = polish(own, make_ground(moved(own, matrix)), start)
+    assert np.abs(project(found, rectangle(SIZE)) - project(matrix, rectangle(SIZE))).max() < 0.2
+
+
+def test_where_nothing_agrees_polishing_leaves_a_place_as_it_is(own):
+    matrix = similarity(1.0, 0.0, (80, 50), (300, 200))
+    away = similarity(1.0, 0.0, (80, 50), (100, 400))
+    assert polish(own, make_ground(moved(own, matrix)), away) is away

@@ -47,6 +47,7 @@ def test_what_is_prepared_is_made_once():
         ({"box": (0, 0, 9, 9), "polygon": [[0, 0], [9, 0], [9, 9]]}, "not both"),
         ({"polygon": [[0, 0], [9, 0]]}, "at least 3 points"),
         ({"polygon": [[0, 0], [float("nan"), 0], [5, 5]]}, "at least 3 points"),
+        ({"polygon": [[0, 0], [50, 50], [50, 0], [0, 50]]}, "sides 1 and 3 meet"),
         ({"polygon": [[-50, 0], [-10, 0], [-10, 9]]}, "covers nothing"),
         ({"mask": np.zeros((240, 320), bool)}, "too few to find"),
         ({"mask": np.ones((5, 5), bool)}, "expected a mask"),

@@ -68,3 +68,13 @@ def test_flat_templates_correlate_with_nothing():
     assert correlation(textured(9)[:50, :50, 0].astype(np.float32), flat, every) == 0
     found = agreement(Template(np.full((50, 50, 3), 90, np.uint8)), grey(textured(9)), np.eye(3))
     assert (found.full, found.median, found.share) == (0, 0, 0)
+
+
+def test_of_a_scene_that_cuts_the_template_the_blocks_outside_are_not_missed():
+    template, scene = Template(textured(6, 100, 100)), textured(7, 100, 120)
+    scene[:, 60:] = template.image[:, :60]
+    place = similarity(1.0, 0.0, (0, 0), (60, 0))
+    missed, cut = (agreement(template, grey(scene), place, cut=one) for one in (False, True))
+    assert missed.known == pytest.approx(0.6) and cut.known == 1
+    corner = agreement(template, grey(scene), similarity(1.0, 0.0, (0, 0), (100, 80)), cut=True)
+    assert corner.known < 0.5  # of a corner alone not much is concluded

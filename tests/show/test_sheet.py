@@ -100,7 +100,15 @@ def test_words_stay_inside_their_tile():
     paper = ImageColor.getrgb(PAPER)
     assert (pixels[:, : margin - 1] == paper).all()
     assert (pixels[:, -margin + 1 :] == paper).all()
-    assert (pixels[plan.corner(0)[1] :, left - plan.gap + 1 : left - 1] == paper).all()
+    below = image.size[1] - plan.size[1] + plan.corner(0)[1]  # the title has more lines than one
+    assert (pixels[below:, left - plan.gap + 1 : left - 1] == paper).all()
+
+
+def test_a_long_title_is_wrapped_and_moves_the_pictures_down():
+    short, long = (sheet([Picture(RED)], side=100, title=words) for words in ("apples", "apples and pears " * 4))
+    assert long.size[0] == short.size[0] and short.size[1] + 20 < long.size[1] < short.size[1] + 80
+    plain = np.asarray(sheet([Picture(RED)], side=100))
+    assert (np.asarray(long)[-100:] == plain[-100:]).all()
 
 
 def test_makes_one_thumbnail_at_a_time(monkeypatch):
