@@ -113,6 +113,8 @@ def test_help_loads_nothing_heavy():
         "bench match --help",
         "calibrate --help",
         "train locate --help",
+        "train embed --help",
+        "split --help",
     ):
         code = (
             "import sys, io, contextlib\nfrom resight.cli import run\n"

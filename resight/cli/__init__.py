@@ -17,7 +17,7 @@ from resight.errors import DISK, InputError, WorkError, advice, unknown
 
 EPILOGUE = "Documentation and examples: docs/ and README.md of the project."
 
-CONFIG = "TOML or YAML file with a table per command (train classify, locate: its options alone, also JSON); flags win."
+CONFIG = "TOML or YAML file with a table per command (of train: the options alone, also JSON); flags win."
 
 COMMANDS = {
     "index": ("resight.cli.index:index", "Describe images and add them to a collection."),
@@ -33,8 +33,9 @@ COMMANDS = {
     "concat": ("resight.cli.convert:concat", "Put the rows of tables with the same features together."),
     "map-folder": ("resight.cli.convert:map_folder", "Write a CSV of the images in class folders."),
     "group-folder": ("resight.cli.convert:group_folder", "Deal the images of a folder into folders of a few."),
-    "train": ("resight.cli.train:app", "Train a classifier of images or sequences, or a mask network."),
-    "test": ("resight.cli.test:test", "Measure a trained classifier: accuracy, per class, calibration, confusion."),
+    "split": ("resight.cli.split:split", "Deal labelled images out to train, val and test: by image, class or group."),
+    "train": ("resight.cli.train:app", "Train a classifier, a descriptor of your own images, or a mask network."),
+    "test": ("resight.cli.test:test", "Measure what was trained: a classifier, or an embedding (before and after)."),
     "classify": ("resight.cli.classify:classify", "Name what is in images, with a trained classifier."),
     "explain": ("resight.cli.explain:explain", "Heat maps: what in images speaks for a class, or for their likeness."),
     "svm": ("resight.cli.svm:svm", "Fit support vector machines on the features of a trained classifier."),
@@ -75,7 +76,7 @@ def make_app() -> App:
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         config: Annotated[Path | None, Parameter(help=CONFIG)] = None,
     ) -> int:
-        if config is not None and tokens[:2] in (("train", "classify"), ("train", "locate")):
+        if config is not None and tokens[:2] in (("train", "classify"), ("train", "locate"), ("train", "embed")):
             tokens = (*tokens, "--config", str(config))  # a file of its options alone, as in the folder of a run
         elif config is not None:
             app.config = (_config(config),)

@@ -44,6 +44,7 @@ def explain(
     box: str | None = None,
     in_: Annotated[Path | None, Parameter(name="--in")] = None,
     descriptor: str | None = None,
+    encoder: Path | None = None,
     report: bool = False,
     boxes: Path | None = None,
     weights: str | None = None,
@@ -91,13 +92,15 @@ def explain(
         With --method lime: superpixels of your own, a .png (one channel) or .npy (whole numbers) as large as the image;
         for several images a folder with a file of each one's name.
     pair
-        Of two images: what makes them alike, by --in or --model and --descriptor.
+        Of two images: what makes them alike, by --in, by --encoder, or by --model and --descriptor.
     box
         With --pair: x1,y1,x2,y2 in pixels: compare this part of the first image only.
     in_
         With --pair: a collection, whose descriptor and whitening are explained.
     descriptor
         With --pair: spoc, gem, mac, rmac, crow or cam. Default gem.
+    encoder
+        With --pair: folder of a run of `resight train embed`, whose network, descriptor and projection are explained.
     report
         Measure how good the explanations are over all images: a table of methods, with intervals, and a figure.
     boxes
@@ -118,7 +121,7 @@ def explain(
     check_together(pair, report, {
         "modes": modes, "scale": scale, "signed": signed, "colors": colors, "longest": longest, "method": method,
         "class": class_, "layer": layer, "fit": fit, "segments": segments, "model": model, "descriptor": descriptor,
-        "weights": weights, "in": in_, "box": box, "boxes": boxes,
+        "weights": weights, "in": in_, "encoder": encoder, "box": box, "boxes": boxes,
     })  # fmt: skip
     style = HeatStyle(tuple(split_words(modes) or MODES), scale or "class", signed, colors or "",
                       LONGEST if longest is None else longest)  # fmt: skip
@@ -134,7 +137,7 @@ def explain(
     if pair:
         from resight.cli.explain_pair import pair_images
 
-        return pair_images(images, out, style, in_, model, descriptor, weights, device, json, box)
+        return pair_images(images, out, style, in_, model, descriptor, weights, device, json, box, encoder)
     from resight.explain.subject import open_subject
 
     subject = open_subject(model, weights=weights, device=device, fit=fit)

@@ -14,6 +14,7 @@ SOURCE = ("model", "descriptor", "weights")
 FOR_PAIR = {
     "in": "it names the collection whose descriptor is explained",
     "descriptor": "what makes two images alike",
+    "encoder": "a run of `resight train embed`, whose descriptor is explained",
     "box": "the part of the first image that is compared",
 }
 FOR_REPORT = {"boxes": "the objects on which the highest places should lie"}
@@ -37,7 +38,9 @@ def check_together(pair: bool, report: bool, given: Mapping[str, object]) -> Non
         _check_useless(given, DRAWING, "--report", "it draws no maps")
         _check_useless(given, ("segments",), "--report", "there lime cuts every image itself")
     if "in" in given:
-        _check_useless(given, SOURCE, "--in", "the collection has a network and a descriptor of its own")
+        _check_useless(given, (*SOURCE, "encoder"), "--in", "the collection has a network and a descriptor of its own")
+    if "encoder" in given:
+        _check_useless(given, SOURCE, "--encoder", "the run has a network and a descriptor of its own")
     model = given.get("model")
     if not pair and model is not None and "weights" in given and Path(str(model)).is_dir():
         raise InputError(f"--weights has no effect beside --model {model}, a training run with weights of its own: "

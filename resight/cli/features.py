@@ -29,9 +29,10 @@ def features(
     backbone: str = EncoderConfig.backbone,
     weights: str = EncoderConfig.weights,
     size: int | None = None,
-    fit: Literal["squash", "crop", "longest"] = "squash",
+    fit: Literal["squash", "crop", "longest"] | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
     device: str = EncoderConfig.device,
+    encoder: Path | None = None,
     labels: str = "folder",
     strict: bool = False,
     json: bool = False,
@@ -60,11 +61,14 @@ def features(
     size
         Side in pixels that networks see; default: the weights' native size.
     fit
-        squash (to a square), crop (centre, timm's rule) or longest (aspect kept, never enlarged).
+        squash (to a square, the default), crop (centre, timm's rule) or longest (aspect kept, never enlarged).
     precision
         float32 or bfloat16.
     device
         auto, cpu, cuda or mps.
+    encoder
+        Folder of a run of `resight train embed`: the network of methods that name none. Its own descriptor (gem, if it
+        was trained with gem) then comes with its projection; layers are those of the trained network.
     labels
         folder (an image's folder is its label), none, or csv:FILE (columns path, label).
     strict
@@ -80,7 +84,10 @@ def features(
     wanted = [*with_, *(f"layer:{name}" for text in layers for name in text.split(",") if name)]
     if not wanted:
         raise InputError("which features? for example --with fractal,gem or --layers global_pool")
-    network = EncoderConfig(backbone, weights=weights, size=size, fit=fit, precision=precision, device=device)
+    network = EncoderConfig(
+        backbone, weights=weights, size=size, fit=fit or EncoderConfig.fit, precision=precision, device=device,
+        encoder=None if encoder is None else str(encoder),
+    )  # fmt: skip
     source = sources[0] if len(sources) == 1 else list(sources)
     with progress("describing", count_images(source)) as show:
         report = extract(source, out, wanted, network=network, labels=labels, progress=show)

@@ -20,7 +20,9 @@ def finish(run: Path, /, *, json: bool = False) -> int:
         Print the record of the run as JSON, and nothing else.
     """
     from resight.cli.train import print_end, print_line
+    from resight.cli.train_embed import print_embedded
     from resight.cli.train_locate import print_located
+    from resight.train.embed_runs import EmbedRun
     from resight.train.finishing import finish_run
     from resight.train.locate_runs import LocateRun
 
@@ -29,6 +31,8 @@ def finish(run: Path, /, *, json: bool = False) -> int:
         print(json_module.dumps({"folder": str(made.folder), **made.record}, indent=1))
     elif isinstance(made, LocateRun):
         print_located(made)
+    elif isinstance(made, EmbedRun):
+        print_embedded(made)
     else:
         print_end(made)
     return 0

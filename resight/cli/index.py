@@ -140,7 +140,11 @@ def _collection(
 
     from resight.features.encoder import Encoder
     from resight.search import Collection
+    from resight.search.upkeep import remember_encoder
 
+    if part_whiten is not None and config is not None and config.encoder is not None:
+        raise InputError("--part-whiten has no place beside --encoder, whose projection was trained without it: leave "
+                         "one of them out")  # fmt: skip
     if not Collection.exists(to):
         encoder = Encoder.from_config(config or EncoderConfig())
         if part_whiten is not None and part_from is not None:
@@ -160,14 +164,28 @@ def _collection(
         own = photos.config
         if replace(config, device=EncoderConfig.device) == EncoderConfig():
             config = replace(own, device=config.device)  # nothing but the device was asked for
-        if replace(config, device=own.device) != own:
+        apart = _apart(own, config)
+        if apart:
             photos.close()
-            apart = [f"{k} {getattr(own, k)!r}" for k in vars(own) if getattr(own, k) != getattr(config, k)]
             raise InputError(f"{to} was made with {', '.join(apart)}: leave the encoder's options out to add to it, "
                              "or make a new collection")  # fmt: skip
+        given = photos.projection
         photos.close()
-        return Collection.open(to, Encoder.from_config(config, fitted))
+        photos = Collection.open(to, Encoder.from_config(config, fitted, projection=given))
+        if config.encoder != own.encoder:
+            remember_encoder(photos.store, photos.encoder)
     return photos
+
+
+def _apart(own: EncoderConfig, config: EncoderConfig) -> list[str]:
+    """What a collection's configuration says where another one says something else.
+
+    The device does not matter, nor where a run lies: that it is the same run is checked when it is opened.
+    """
+    names = [name for name in vars(own) if name != "device"]
+    if own.encoder is not None and config.encoder is not None:
+        names = [name for name in names if name not in ("encoder", "weights")]
+    return [f"{name} {getattr(own, name)!r}" for name in names if getattr(own, name) != getattr(config, name)]
 
 
 def _part_whitening(encoder: Encoder, dim: int, source: Path, n_pca: int) -> Whitening:

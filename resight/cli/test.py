@@ -1,4 +1,4 @@
-"""`resight test`: the accuracy of a training run on images that it has not learned from."""
+"""`resight test`: what a training run has learned, on images that it has not learned from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from resight.cli.destinations import check_folder
 from resight.cli.progress import duration, progress
+from resight.errors import InputError
 from resight.show.text import visible
 
 if TYPE_CHECKING:
@@ -28,13 +29,20 @@ def test(
     perturb: tuple[str, ...] = (),
     flips: bool = False,
     ignore_unknown: bool = False,
+    database: str | None = None,
+    projection: Literal["auto", "tsne", "pca"] | None = None,
     allow_leak: bool = False,
     device: str = "auto",
     json: bool = False,
 ) -> int:
-    """Classify labelled images or sequences and compare: accuracy, per class, calibration, confusion matrix.
+    """Measure a run of `resight train classify` or `resight train embed` on images that it has not learned from.
 
-    Writes results.txt, results.json, predictions.csv, confusion.csv, confusion.png, reliability.png and skipped.csv.
+    A classifier: labelled images or sequences are classified and compared: accuracy, per class, calibration, confusion
+    matrix. Writes results.txt, results.json, predictions.csv, confusion.csv and .png, reliability.png, skipped.csv.
+
+    An embedding: each image of the part is searched for among the others: mAP, recall@k (hit@k) and precision@k of the
+    trained encoder and of the one that training began with, and what changed, in pairs. Writes results.txt,
+    results.json, per_query.csv, per_class.csv, neighbours.csv, sheet.png, embedding.png, skipped.csv.
 
     Parameters
     ----------
@@ -48,11 +56,16 @@ def test(
     part
         Which part of the data; all takes every image there is.
     perturb
-        Changes of the images to test as well, e.g. rotate=90 gamma=2 blur=2; one more accuracy for each.
+        Of a classifier: changes of the images to test as well, e.g. rotate=90 gamma=2 blur=2; one more accuracy for
+        each.
     flips
-        Average each image and its mirror image.
+        Of a classifier: average each image and its mirror image.
     ignore_unknown
-        Leave out images of labels that the run has never seen, instead of refusing them.
+        Of a classifier: leave out images of labels that the run has never seen, instead of refusing them.
+    database
+        Of an embedding: class folders or a CSV to search; default: same, the other images of the part.
+    projection
+        Of an embedding: how embedding.png brings vectors into the plane: tsne, pca, or auto (tsne up to 3,000 images).
     allow_leak
         Test images that the run was trained on as well; the results say so.
     device
@@ -60,14 +73,29 @@ def test(
     json
         Print the results as JSON.
     """
+    from resight.models.trained import run_task
     from resight.show.folders import check_free
+
+    embeds = run_task(run)[0] == "embed"
+    _check_flags(
+        embeds,
+        {"perturb": bool(perturb), "flips": flips, "ignore-unknown": ignore_unknown},
+        {"database": database is not None, "projection": projection is not None},
+    )
+    if out is not None:
+        check_free(out)
+    wanted = out or run / ("test" if part == "all" else part)
+    if embeds:
+        from resight.cli.neighbours import test_embedding
+
+        return test_embedding(
+            run, data, wanted, given=out is not None, part=part, database=database or "same",
+            projection=projection or "auto", allow_leak=allow_leak, device=device, json=json,
+        )  # fmt: skip
     from resight.train.runs import Run
     from resight.train.testing import free_folder, test_run
 
-    if out is not None:
-        check_free(out)
     trained = Run.open(run, device)
-    wanted = out or run / ("test" if part == "all" else part)
     check_folder(wanted)
     report = test_run(
         trained, data, part=part, ignore_unknown=ignore_unknown, allow_leak=allow_leak, flips=flips,
@@ -80,6 +108,14 @@ def test(
     else:
         _print(report, place)
     return 0
+
+
+def _check_flags(embeds: bool, of_classifiers: dict[str, bool], of_embeddings: dict[str, bool]) -> None:
+    """Raises InputError for a flag that says nothing about a run of this kind."""
+    for name, given in (of_classifiers if embeds else of_embeddings).items():
+        if given:
+            kind, other = ("an embedding", "a classifier") if embeds else ("a classifier", "an embedding")
+            raise InputError(f"--{name} has no effect on the test of {kind}: it is for that of {other}")
 
 
 def _print(report: TestReport, place: Path) -> None:

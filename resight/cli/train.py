@@ -37,7 +37,7 @@ TOPICS = {
     "Machine": "device precision workers devices nodes",
 }  # fmt: skip
 
-app = App(name="train", help="Train a classifier, or a network that finds things.")
+app = App(name="train", help="Train a classifier, a network that finds things, or one for searching.")
 
 
 def classify(
@@ -139,7 +139,11 @@ class Printer:
         now = time.monotonic()
         if now - self._printed >= SECONDS_BETWEEN_EPOCHS or line.epoch in (1, line.epochs):
             self._printed = now
-            print(epoch_line(line), flush=True)
+            print(self.text(line), flush=True)
+
+    def text(self, line: EpochLine) -> str:
+        """One epoch in a line of a terminal."""
+        return epoch_line(line)
 
     def interrupted(self, out: Path) -> str:
         """What is said after Ctrl-C; out: folder of the run, or of folds."""
@@ -228,5 +232,10 @@ def _next(run: Run) -> str:
 
 app.command(with_flags(classify, TrainOptions, TOPICS), name="classify", help=None)
 app.command("resight.cli.train_locate:locate", name="locate", help="Train a network that finds a picture in images.")
+app.command(
+    "resight.cli.train_embed:embed",
+    name="embed",
+    help="Train a network for searching: near vectors for images of a class.",
+)
 app.command("resight.cli.finish:finish", name="finish", help="Keep the best epoch so far of a training that stopped.")
 app.command("resight.cli.study:study", name="study", help="Rows of trainings side by side, over several seeds.")

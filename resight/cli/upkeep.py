@@ -53,6 +53,8 @@ def _print_info(facts: dict[str, Any]) -> None:
     print(f"  images     {facts['images']:,}" + (f"  ({facts['failed']:,} failed)" if facts["failed"] else ""))
     print(f"  encoder    {encoder['backbone']}, {encoder['descriptor']}, {encoder['fit']} to {size}, "
           f"scales {', '.join(f'{s:g}' for s in encoder['scales'])}, {encoder['precision']}")  # fmt: skip
+    if encoder.get("encoder"):
+        print(f"  run        {visible(encoder['encoder'])}")
     print(f"  vectors    {facts['dim']} dimensions, embedding space {facts['space']}")
     if white:
         print(f"  whitening  to {white['dim']} dimensions, fitted on {white['fitted_on']} ({white['sample']:,} images)")

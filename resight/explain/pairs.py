@@ -14,6 +14,7 @@ from resight.explain.seen import Seen, Wanted, see
 from resight.features.encoder import Encoder
 from resight.features.whitening import Whitening
 from resight.images import ImageLike, read_image
+from resight.models.trained import is_trained
 from resight.search.collection import Collection
 from resight.search.ranking import Matches
 
@@ -30,8 +31,8 @@ class Pair:
 
     score      the similarity of their descriptors, a cosine
     heats      over the first image and over the second: what each place adds to the score
-    constants  what the mean of a whitening adds on either side, 0 without one: `heats[i].total + constants[i]` is
-               `heats[i].score`
+    constants  what the means of projection and whitening add on either side, 0 without them:
+               `heats[i].total + constants[i]` is `heats[i].score`
     matches    points that agree in both, by RootSIFT and a homography; None if too few do, or none were asked for
     images     as given;  boxes  the parts of them that were compared, or None for all of it
 
@@ -68,14 +69,14 @@ def explain_pair(
     """Why two images are alike.
 
     a, b:    path, (H, W, 3) uint8 array or Pillow image
-    encoder: an Encoder; a Collection or its folder, whose whitening then counts too; or a descriptor by name
-             ("rmac:levels=4") of the packaged network
+    encoder: an Encoder; a Collection or its folder, whose whitening then counts too; the folder of a run of `resight
+             train embed`; or a descriptor by name ("rmac:levels=4") of the packaged network
     boxes:   x1, y1, x2, y2 in pixels of a and of b: compare these parts only;  box_on: as in `Encoder.encode`
     match:   also find the points that agree, which takes about as long again
 
-    The maps sum to the score exactly, for every descriptor, at several scales and through whitening (whose mean gives
-    the constant): see `explain.similarity`. Raises ImageError if an image cannot be read, InputError for an unknown
-    descriptor, a folder without a collection, or a box outside its image.
+    The maps sum to the score exactly, for every descriptor, at several scales and through projection and whitening
+    (whose means give the constant): see `explain.similarity`. Raises ImageError if an image cannot be read, InputError
+    for an unknown descriptor, a folder without a collection or finished run, or a box outside its image.
     """
     used, whitening = _encoder_of(encoder)
     wanted = [Wanted(image, box, box_on) for image, box in zip((a, b), boxes, strict=True)]
@@ -123,8 +124,10 @@ def _encoder_of(given: str | os.PathLike[str] | Collection | Encoder) -> tuple[E
     if isinstance(given, Collection):
         return given.encoder, given.whitening
     if not isinstance(given, (str, os.PathLike)):
-        raise InputError(f"expected an Encoder, a Collection, its folder or a descriptor, got {type(given).__name__}")
+        raise InputError(f"expected an Encoder, a Collection, a folder or a descriptor, got {type(given).__name__}")
     text = os.fspath(given)
+    if is_trained(os.path.expanduser(text)):
+        return Encoder.open(text), None
     if Collection.exists(text) or os.sep in text or text.endswith(".resight"):
         with Collection.open(text) as photos:
             return photos.encoder, photos.whitening

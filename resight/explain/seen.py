@@ -154,8 +154,9 @@ def _seen(encoder: Encoder, ready: _Fitted, looks: list[Look], whitening: Whiten
         ],
         encoder.descriptor.power,
     )
-    if whitening is not None:
-        terms = whiten_places(terms, whitening)
+    for linear in (encoder.projection, whitening):
+        if linear is not None:
+            terms = whiten_places(terms, linear)
     # Rounding may leave 399.99999999999994 of 400.
     x1, y1, x2, y2 = np.round(frame.to_original(covered) + np.tile(ready.area[:2], 2), 9).tolist()
     return Seen(terms, ready.size, (x1, y1, x2, y2), encoder.config.scales)

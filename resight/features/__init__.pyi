@@ -1,6 +1,8 @@
 __all__ = [
     "POOLINGS",
     "Descriptor",
+    "Encoder",
+    "EncoderConfig",
     "Whitening",
     "cam",
     "class_maps",
@@ -21,8 +23,10 @@ __all__ = [
 ]
 
 from .activation import cam, class_maps, class_vectors, head_logits, top_classes
+from .config import EncoderConfig
 from .crossweight import crow
 from .descriptor import Descriptor, parse_descriptor
+from .encoder import Encoder
 from .multiscale import fuse_scales
 from .pooling import POOLINGS, gem, mac, spoc
 from .regions import region_vectors, rmac, rmac_regions

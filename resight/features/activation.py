@@ -70,6 +70,8 @@ def top_classes(logits: torch.Tensor, count: int = 64) -> torch.Tensor:
         raise InputError(f"logits must be (B, C), got shape {tuple(logits.shape)}")
     if count < 1:
         raise InputError(f"count of cam must be at least 1, got {count}")
+    if torch.compiler.is_exporting():  # ONNX has no stable sort; its TopK takes the lower class first
+        return logits.topk(min(count, logits.shape[1]), dim=1).indices
     return logits.argsort(dim=1, descending=True, stable=True)[:, :count]
 
 
@@ -135,10 +137,12 @@ def _classes(classes: torch.Tensor, images: int, known: int) -> torch.Tensor:
         raise InputError(f"classes must be whole numbers, got {classes.dtype}")
     if classes.ndim == 1:
         classes = classes.expand(images, -1)
-    if classes.ndim != 2 or len(classes) != images or classes.shape[1] == 0:
+    if classes.ndim != 2 or classes.shape[0] != images or classes.shape[1] == 0:
         raise InputError(
             f"classes must be (B, n) or (n,) with B = {images} and n >= 1, got shape {tuple(classes.shape)}"
         )
+    if torch.compiler.is_exporting():
+        return classes.long()  # an exported graph cannot ask for numbers
     if images and not 0 <= int(classes.min()) <= int(classes.max()) < known:
         raise InputError(f"classes must be in 0..{known - 1}, got {int(classes.min())}..{int(classes.max())}")
     return classes.long()

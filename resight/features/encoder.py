@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -18,11 +19,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resight.errors import InputError, unknown
-from resight.features.config import SMALLEST_SIDE, EncoderConfig
+from resight.errors import InputError, WorkError, unknown
+from resight.features.config import OF_RUN, SMALLEST_SIDE, EncoderConfig
 from resight.features.descriptor import parse_descriptor
-from resight.features.look import Look, box_cells, describe
+from resight.features.look import Look, describe
+from resight.features.maps import unit
 from resight.features.multiscale import fuse_scales
+from resight.features.trained import as_tensors, load_projection
+from resight.features.view import View
 from resight.features.whitening import Whitening
 from resight.images import ImageLike, crop_box, fit, read_image
 from resight.images.frame import Frame, fit_frame
@@ -42,35 +46,13 @@ T = TypeVar("T")
 _LOADING = threading.Lock()  # one for all encoders: as a field it would keep them from being copied or pickled
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """One image as the network saw it: its look, and where its cells lie in the original.
-
-    look    a batch of one
-    frame   from the original image (or the box that was cut out of it) to the fitted one
-    fitted  (h, w) of the fitted image in pixels
-    shape   (H, W) of the original (or of the box) in pixels
-    """
-
-    look: Look
-    frame: Frame
-    fitted: tuple[int, int]
-    shape: tuple[int, int]
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """(h, w) of the map."""
-        return int(self.look.maps.shape[2]), int(self.look.maps.shape[3])
-
-    def crop(self, box: Sequence[float]) -> Look:
-        """The look at a box (x1, y1, x2, y2 in pixels of the original), cut out of the map."""
-        return self.look.crop(box_cells(self.frame.to_fitted(box), self.fitted, self.cells))
-
-
 class Encoder:
     """Turns images into descriptors; the same image gives the same vector alone, in a batch or after a resume (1e-5).
 
     Options are those of `EncoderConfig`. The network is loaded on first use.
+
+    part_whitening: of cam and rmac: applied to each of the vectors that are summed
+    projection:     applied to the descriptor after its scales are fused; that of a run is taken from the run
 
     >>> encoder = Encoder(descriptor="spoc")
     >>> encoder.encode(np.zeros((10, 20, 3), np.uint8)).shape
@@ -78,44 +60,80 @@ class Encoder:
     """
 
     def __init__(
-        self, backbone: str = "tf_efficientnet_lite0", *, part_whitening: Whitening | None = None, **options: Any
-    ) -> None:
+        self, backbone: str = EncoderConfig.backbone, *, part_whitening: Whitening | None = None,
+        projection: Whitening | None = None, **options: Any,
+    ) -> None:  # fmt: skip
         self.config = EncoderConfig.from_dict({"backbone": backbone, **options})
         self.descriptor = parse_descriptor(self.config.descriptor)
         if part_whitening is not None and self.descriptor.name not in PARTED:
             raise InputError(f"part whitening is for {' and '.join(PARTED)}, which sum vectors of parts; "
                              f"{self.descriptor.name} does not")  # fmt: skip
+        if part_whitening is not None and (projection is not None or self.config.encoder is not None):
+            raise InputError("part whitening has no place beside a projection, which was made for vectors without it: "
+                             "leave one of them out")  # fmt: skip
+        if self.config.encoder is not None and projection is not None:
+            raise InputError(f"{self.config.encoder} has a projection of its own: give one of them")
         self.part_whitening = part_whitening
+        self._projection = projection
+        self._matrices: tuple[torch.Tensor, torch.Tensor] | None = None  # of the projection
         self._backbone: Backbone | None = None
 
     @staticmethod
+    def open(folder: str | os.PathLike[str], **options: Any) -> Encoder:
+        """The encoder that a run of `resight train embed` has trained.
+
+        options: those of `EncoderConfig` that the run leaves open: size, fit, scales, precision, device
+
+        Raises InputError if there is no such run, it has not finished, or an option differs from what it decides;
+        WorkError if it is damaged.
+        """
+        return Encoder(**{"encoder": os.fspath(folder), **options})
+
+    @staticmethod
     def from_config(
-        config: EncoderConfig, part_whitening: Whitening | None = None, backbone: Backbone | None = None
-    ) -> Encoder:
+        config: EncoderConfig, part_whitening: Whitening | None = None, backbone: Backbone | None = None,
+        projection: Whitening | None = None,
+    ) -> Encoder:  # fmt: skip
         """An encoder with this configuration; `backbone`: a loaded network, which several encoders may share.
 
         Raises InputError if that is not the network that the configuration names.
         """
-        encoder = Encoder(**asdict(config), part_whitening=part_whitening)
+        encoder = Encoder(**asdict(config), part_whitening=part_whitening, projection=projection)
         if backbone is not None:
             _check_fits(backbone, config)
             encoder._backbone = backbone
         return encoder
 
     def __repr__(self) -> str:
-        default = EncoderConfig(backbone="")
-        shown = [f"{k}={v!r}" for k, v in asdict(self.config).items() if v != getattr(default, k) and k != "backbone"]
-        return f"Encoder({', '.join([repr(self.config.backbone), *shown])})"
+        default, run = EncoderConfig(backbone=""), self.config.encoder
+        said = {k: v for k, v in asdict(self.config).items() if v != getattr(default, k) and k != "backbone"}
+        if run is not None:
+            said = {k: v for k, v in said.items() if k not in ("encoder", *OF_RUN)}
+        shown = ", ".join([repr(run or self.config.backbone), *(f"{k}={v!r}" for k, v in said.items())])
+        return f"Encoder({shown})" if run is None else f"Encoder.open({shown})"
 
     @property
     def backbone(self) -> Backbone:
         """The loaded network: loaded once, whichever threads ask first."""
         if self._backbone is None:
+            _ = self.projection  # of a run that is gone or another one this says what to do
             with _LOADING:
                 if self._backbone is None:
                     c = self.config
                     self._backbone = Backbone(c.backbone, weights=c.weights, device=c.device, precision=c.precision)
         return self._backbone
+
+    @property
+    def projection(self) -> Whitening | None:
+        """y = L2((x - mean) @ P) of the fused descriptor x, or None; that of a run is loaded on first use.
+
+        Raises InputError if the run is gone, WorkError if it is damaged or no longer the one that was configured.
+        """
+        if self._projection is None and self.config.encoder is not None:
+            with _LOADING:
+                if self._projection is None:
+                    self._projection = load_projection(self.config)
+        return self._projection
 
     @property
     def size(self) -> int:
@@ -144,6 +162,8 @@ class Encoder:
             space["classes"] = "fixed" if self.descriptor.fixed_classes else "logits"
         if self.part_whitening is not None:
             space["part_whitening"] = self.part_whitening.key
+        if self.projection is not None:
+            space["projection"] = self.projection.key
         return space
 
     @property
@@ -154,7 +174,7 @@ class Encoder:
     @cached_property
     def seen_key(self) -> str:
         """16 hex digits that name what the network sees at scale 1, whatever is made of it: for keeping maps."""
-        made_of_it = ("descriptor", "scales", "part_whitening", "classes")
+        made_of_it = ("descriptor", "scales", "part_whitening", "projection", "classes")
         seen = {key: value for key, value in self.space.items() if key not in made_of_it}
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -229,8 +249,24 @@ class Encoder:
         """(B, D) descriptors of what was looked at; classes as in `features.look.parts`."""
         with torch.inference_mode():
             vectors = describe(look, self.descriptor, classes=classes, part_whitening=self.part_whitening)
-            array: NDArray[np.float32] = vectors.float().cpu().numpy()
+            array: NDArray[np.float32] = self._projected(vectors.float()).cpu().numpy()
             return array
+
+    def _projected(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(B, D) -> (B, d), as `Whitening.apply`; the same vectors without a projection."""
+        if self.projection is None:
+            return vectors
+        if self._matrices is None:
+            with torch.inference_mode(False):  # exporters cannot take a tensor that was made within
+                self._matrices = as_tensors(self.projection)
+        mean, weight = self._matrices
+        if len(mean) != vectors.shape[1]:
+            apart = (f"the projection takes vectors of {len(mean):,} numbers, {self.config.backbone} with "
+                     f"{self.descriptor} gives {vectors.shape[1]:,}")  # fmt: skip
+            if self.config.encoder is None:
+                raise InputError(apart)
+            raise WorkError(f"{self.config.encoder} is damaged: {apart}")
+        return unit((vectors - mean.to(vectors)) @ weight.to(vectors))
 
     def encode_many(self, images: Iterable[ImageLike]) -> NDArray[np.float32]:
         """Descriptors of many images, (N, D); the first unreadable one raises. For folders use `Collection.add`."""
@@ -282,21 +318,35 @@ class Encoder:
     def pool(self, looks: Sequence[Look]) -> torch.Tensor:
         """Descriptors of what was looked at, at one or several scales: looks of B images each -> (B, D) float32."""
         with torch.inference_mode():
-            vectors = [describe(look, self.descriptor, part_whitening=self.part_whitening).float() for look in looks]
-            return vectors[0] if len(vectors) == 1 else fuse_scales(torch.stack(vectors), self.descriptor.power)
+            return self._pooled(looks)
+
+    def _pooled(self, looks: Sequence[Look]) -> torch.Tensor:
+        vectors = [describe(look, self.descriptor, part_whitening=self.part_whitening).float() for look in looks]
+        fused = vectors[0] if len(vectors) == 1 else fuse_scales(torch.stack(vectors), self.descriptor.power)
+        return self._projected(fused)
+
+    def vectors(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What `forward` gives, as a tensor on the device, outside of torch's inference mode: for exporters.
+
+        pixels: (B, 3, H, W)  uint8, fitted
+        ->      (B, d)        float32
+        """
+        return self._pooled(self._looks(self.backbone.normalise(pixels), self.descriptor.name == "cam"))
 
     def look_at_scales(self, pixels: torch.Tensor, head: bool = False) -> list[Look]:
         """What the network sees at each of the encoder's scales; arguments as of `look`."""
         with torch.inference_mode():
-            inputs = self.backbone.normalise(pixels)
-            looks = []
-            for scale in self.config.scales:
-                seen = inputs
-                if scale != 1:
-                    sides = [max(SMALLEST_SIDE, round(side * scale)) for side in inputs.shape[-2:]]
-                    seen = torch.nn.functional.interpolate(inputs, sides, mode="bilinear", align_corners=False)
-                looks.append(self._look(seen, head))
-            return looks
+            return self._looks(self.backbone.normalise(pixels), head)
+
+    def _looks(self, inputs: torch.Tensor, head: bool) -> list[Look]:
+        looks = []
+        for scale in self.config.scales:
+            seen = inputs
+            if scale != 1:
+                sides = [max(SMALLEST_SIDE, round(side * scale)) for side in inputs.shape[-2:]]
+                seen = torch.nn.functional.interpolate(inputs, sides, mode="bilinear", align_corners=False)
+            looks.append(self._look(seen, head))
+        return looks
 
     def look(self, pixels: torch.Tensor, head: bool = False) -> Look:
         """What the network sees in (B, 3, H, W) uint8, all of one shape; head: with what class activation maps need."""

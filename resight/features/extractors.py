@@ -88,14 +88,18 @@ def split_layer(subject: str, default: str) -> tuple[str, str]:
 
 
 def _network(one: Wanted, network: EncoderConfig) -> EncoderConfig:
-    """The network that an extractor uses, without a descriptor."""
+    """The network that an extractor uses, with no descriptor but that of a run."""
     name = split_layer(one.subject, network.backbone)[0] if one.kind == "layer" else one.subject or network.backbone
     own: dict[str, Any] = one.take(*NETWORK_OPTIONS)
     if "size" in own:
         if not own["size"].isdecimal():
             raise InputError(f"size of {one} must be a whole number of pixels, got {own['size']!r}")
         own["size"] = int(own["size"])
+    if network.encoder is not None and "weights" not in own and name == network.backbone:
+        return replace(network, **own)
     if name != network.backbone and "weights" not in own and network.weights not in ("package", "hub", "random"):
-        raise InputError(f"--weights {network.weights} is a file for {network.backbone}: give {one} its own, "
-                         "weights=FILE")  # fmt: skip
-    return replace(network, backbone=name, descriptor=EncoderConfig.descriptor, **own)
+        given = f"--weights {network.weights}" if network.encoder is None else f"--encoder {network.encoder}"
+        raise InputError(f"{given} is {'a file' if network.encoder is None else 'a run'} for {network.backbone}: give "
+                         f"{one} its own, weights=FILE")  # fmt: skip
+    size = {} if network.encoder is None else {"size": None}  # what the run said
+    return replace(network, backbone=name, descriptor=EncoderConfig.descriptor, encoder=None, **{**size, **own})

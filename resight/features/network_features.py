@@ -35,7 +35,7 @@ class NetworkExtractor:
 
     def __init__(self, config: EncoderConfig, wanted: Sequence[Wanted]) -> None:
         for one in wanted:
-            _check(one)  # before a network is loaded, or its weights are missed
+            _check(one, config)  # before a network is loaded, or its weights are missed
         layers = any(one.kind == "layer" for one in wanted)
         self.backbone = Backbone(
             config.backbone, weights=config.weights, device=config.device, precision=config.precision, fold=not layers
@@ -61,6 +61,8 @@ class NetworkExtractor:
             "size": self.encoder.size, "fit": config.fit, "precision": config.precision, "mean": list(p.mean),
             "std": list(p.std), "interpolation": p.interpolation,
         }  # fmt: skip
+        if self._described and self.encoder.projection is not None:
+            self.settings["projection"] = self.encoder.projection.key
 
     def _add_layer(self, one: Wanted) -> Tap:
         options = _options(one, LAYER_OPTIONS)
@@ -84,15 +86,12 @@ class NetworkExtractor:
         return tap
 
     def _add_descriptor(self, one: Wanted) -> None:
-        options = _options(one, None)
-        options.pop("prefix", None)
-        text = ",".join(f"{name}={value}" for name, value in options.items())
-        descriptor: Descriptor = parse_descriptor(f"{one.kind}:{text}" if text else one.kind)
+        descriptor, projected = _descriptor(one), self.encoder.projection is not None
 
         def column(look: Look | None, _: dict[Tap, torch.Tensor]) -> torch.Tensor:
             if look is None:
                 raise WorkError("a descriptor without a look")  # cannot be: there is one if any is wanted
-            return describe(look, descriptor)
+            return torch.from_numpy(self.encoder.describe(look)) if projected else describe(look, descriptor)
 
         self._add(f"{one.kind}:{self.backbone.name}", one, {}, column)
 
@@ -148,16 +147,27 @@ class NetworkExtractor:
         return heard.keys() == whole.keys() and all(torch.equal(heard[tap], whole[tap]) for tap in whole)
 
 
-def _check(one: Wanted) -> None:
-    """Raises InputError for what is wrong with any network."""
+def _check(one: Wanted, config: EncoderConfig) -> None:
+    """Raises InputError for what is wrong with any network, or a descriptor that is not the one of a run."""
     if one.kind != "layer":
-        text = ",".join(f"{name}={value}" for name, value in _options(one, None).items() if name != "prefix")
-        parse_descriptor(f"{one.kind}:{text}" if text else one.kind)
+        asked = str(_descriptor(one))
+        if config.encoder is not None and asked != config.descriptor:
+            raise InputError(
+                f"{one} is not what {config.encoder} was trained for, {config.descriptor}: ask for that, or for {one} "
+                f"of its network without the projection: {one.kind}:{config.backbone},weights={config.weights}"
+            )
         return
     options = _options(one, LAYER_OPTIONS)
     Tap("", options.get("side", "out"))
     if options.get("pool", "avg") not in POOLING_NAMES:
         raise unknown("pooling of a layer", options["pool"], POOLING_NAMES)
+
+
+def _descriptor(one: Wanted) -> Descriptor:
+    options = _options(one, None)
+    options.pop("prefix", None)
+    text = ",".join(f"{name}={value}" for name, value in options.items())
+    return parse_descriptor(f"{one.kind}:{text}" if text else one.kind)
 
 
 def _options(one: Wanted, known: Sequence[str] | None) -> dict[str, str]:

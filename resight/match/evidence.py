@@ -54,7 +54,7 @@ class Evidence:
 def gather(template: Template, scene: Scene, homography: Matrix, method: str, level: int | None) -> Evidence:
     """The evidence for a place; level: of detail at which local features are looked at; None: not at all."""
     inliers, features = (0, None) if level is None else _inliers(template, scene, homography, level)
-    found = agreement(template, scene.grey, homography, cut=inliers >= MANY)
+    found = agreement(template, scene.grey, homography, cut=level == 1 and inliers >= MANY)
     colour = colour_likeness(template, scene.image, homography)
     score = CALIBRATION.probability(inliers, features, found, colour)
     return Evidence(homography, method, inliers, features, found, colour, score)
@@ -89,8 +89,8 @@ def overlap(a: Matrix, b: Matrix, size: tuple[int, int]) -> float:
 def _inliers(template: Template, scene: Scene, homography: Matrix, level: int) -> tuple[int, int]:
     """How many local features of the template have a counterpart where the place puts them, and how many it has.
 
-    Many inliers prove that what is seen of the template is there: then what lies outside the scene says nothing. Few
-    prove it only if the rest is seen not to be elsewhere.
+    Many inliers of level 1 prove that what is seen of the template is there: then what lies outside the scene says
+    nothing. In calibration no wrong place had more than 41 of them; of the finer features of level 2 some had 160.
     """
     own = template_features(template, level)
     if not len(own) or not len(scene.features(level)):
@@ -99,7 +99,7 @@ def _inliers(template: Template, scene: Scene, homography: Matrix, level: int) -
     places = project(homography, own.points[pairs[:, 0]])
     misses = np.linalg.norm(places - scene.features(level).points[pairs[:, 1]], axis=1)
     inliers = int((misses <= MISS).sum())
-    if inliers < MANY:
+    if level != 1 or inliers < MANY:
         return inliers, len(own)
     there = project(homography, own.points)
     return inliers, int(((there >= 0) & (there <= scene.size[::-1])).all(1).sum())

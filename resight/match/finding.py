@@ -21,6 +21,7 @@ from resight.match.template import Template, as_template
 
 METHODS = ("auto", "sift", "correlate", "mask")
 THRESHOLD = 0.5  # of mask
+AGAIN = 0.5  # score from which a thing that is surely there once counts as there again
 FAINT = 0.02  # score of a copy below which it is not looked at further
 PLAIN = 30  # fine features of a template below which it is looked for by correlation as well
 
@@ -61,6 +62,7 @@ class Finder:
         self.calibration = CALIBRATION if calibration is None else as_calibration(calibration)
         usual = THRESHOLD if method == "mask" else self.calibration.threshold
         self.threshold = usual if threshold is None else float(threshold)
+        self._again = self.threshold if threshold is not None or method == "mask" else min(self.threshold, AGAIN)
         self._network = None
         if method == "mask":
             from resight.match.mask_finder import MaskFinder
@@ -75,17 +77,22 @@ class Finder:
         places = self._searched(where, 1)
         if not places:
             return Match(False, 0.0, None, self.method, where.size, self.template.size)
-        return self._match(places[0], where)
+        return self._match(places[0], where, self.threshold)
 
     def find_all(self, scene: ImageLike, most: int = 20) -> tuple[Match, ...]:
-        """All places where the template is found, most likely first, without overlaps; at most `most`."""
+        """All places where the template is found, most likely first, without overlaps; at most `most`.
+
+        Where it is found beyond doubt (a score of 0.9) further places count from 0.5 on, as what is there once is
+        likelier to be there again; not so if a threshold was given.
+        """
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise InputError(f"expected most as a whole number from 1, got {most!r}")
         if self._network is not None:
             return self._network.find_all(scene, most)
         where = Scene(scene)
-        found = (self._match(place, where) for place in self._searched(where, most))
-        return tuple(one for one in found if one.found)[:most]
+        places = self._searched(where, most)
+        least = self._again if places and places[0].score >= SURE else self.threshold
+        return tuple(self._match(place, where, least) for place in places if place.score >= least)[:most]
 
     def scored(self, place: Evidence) -> Evidence:
         """The place with the score that this finder's calibration gives its evidence."""
@@ -98,9 +105,9 @@ class Finder:
         places = map(self.scored, SEARCHES[self.method](self.template, scene, most))
         return sorted(places, key=lambda one: -one.score)
 
-    def _match(self, place: Evidence, scene: Scene) -> Match:
+    def _match(self, place: Evidence, scene: Scene, least: float) -> Match:
         return Match(
-            place.score >= self.threshold, place.score, place.homography, place.method, scene.size, self.template.size,
+            place.score >= least, place.score, place.homography, place.method, scene.size, self.template.size,
             place.inliers, place.as_dict(), template_mask=self.template.mask,
         )  # fmt: skip
 

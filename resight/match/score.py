@@ -44,8 +44,8 @@ class Calibration:
 # `resight calibrate` on 1,150 photographs of Corel-1k and ImageNet, 1,200 cases, seed 12 (docs/match.md); the weights
 # before these decided what its searches tried.
 CALIBRATION = Calibration(
-    (0.265, 8.733, -0.123, 0.197, 0.069, 3.657, 5.841, 5.438, 7.389), -17.952,
-    (2.281, 3.468, 6.808, 0.525, 3.106, 1.588), -13.861, 0.75,
+    (0.265, 8.808, -0.135, 0.169, 0.126, 3.586, 6.008, 5.454, 7.42), -18.069,
+    (2.281, 3.468, 6.808, 0.525, 3.106, 1.588), -13.861, 0.77,
 )  # fmt: skip
 
 

@@ -228,6 +228,8 @@ def _encoder(values: dict[str, Any], folder: Path) -> EncoderConfig:
     weights = values.get("weights")
     if isinstance(weights, str) and weights not in OWN_WEIGHTS:
         values = {**values, "weights": _placed(folder, weights)}
+    if isinstance(values.get("encoder"), str):
+        values = {**values, "encoder": _placed(folder, values["encoder"])}
     try:
         return EncoderConfig.from_dict(values)
     except InputError as error:

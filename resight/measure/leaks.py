@@ -10,17 +10,20 @@ import numpy as np
 
 from resight.errors import InputError
 from resight.images import list_images
+from resight.images.rows import read_rows
 
 if TYPE_CHECKING:
     from resight.features.whitening import Whitening
     from resight.search import Collection
 
 ITSELF = "itself"
+SPLIT, LEARNED_PARTS = "split.csv", ("train", "val")  # of the run of an encoder
 UNKNOWN = "unknown: not recorded"
 
 
 def refuse_leak(photos: Collection, allowed: bool) -> bool | str:
-    """True if a whitening was fitted on images of this collection, by what their files hold; UNKNOWN if nobody knows.
+    """True if a whitening was fitted on images of this collection, by what their files hold, or the network of a run
+    was trained on some, by where they lie; UNKNOWN if nobody knows.
 
     The whitening's own record counts (`Whitening.seen`). One that was stored without such a record, or fitted on
     vectors without files, is looked up where it says it was fitted, and is UNKNOWN if nothing is found there.
@@ -48,7 +51,31 @@ def refuse_leak(photos: Collection, allowed: bool) -> bool | str:
             f"the {what} of {photos.path.name} was fitted on {where}; fit it on others "
             "(resight index --whiten N --whiten-from OTHER) or say --allow-leak to report the score with that remark"
         )
+    if _trained_on(photos, allowed):
+        return True
     return UNKNOWN if unknown else False
+
+
+def _trained_on(photos: Collection, allowed: bool) -> bool:
+    """Whether the network was trained on images of this collection: of a run by where they lie, see its split.csv.
+
+    Raises InputError if so, unless `allowed`.
+    """
+    folder = photos.encoder.config.encoder
+    if folder is None:
+        return False
+    file, seen = Path(folder) / SPLIT, set()
+    if file.is_file():
+        for _, row in read_rows(file, ["path", "label", "part"]):
+            if row["part"] in LEARNED_PARTS:
+                seen.add(os.path.abspath(Path(folder) / row["path"]))
+    shared = sum(str(item.path) in seen for item in photos.items(status="ok"))
+    if shared and not allowed:
+        raise InputError(
+            f"the encoder of {photos.path.name} was trained on {shared:,} of the images to be evaluated ({file}); "
+            "evaluate images that it has not seen, or say --allow-leak to report the score with that remark"
+        )
+    return bool(shared)
 
 
 def leak_text(leak: bool | str) -> str:

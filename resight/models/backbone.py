@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from resight.models.folding import fold_batch_norm
 from resight.models.hub import published
 from resight.models.keras import KERAS_SUFFIXES, keras_state
 from resight.models.preprocessing import Preprocessing
+from resight.models.trained import MODEL, backbone_tensors, is_trained, read_tensors, read_trained
 from resight.models.weights import (
     PACKAGED,
     adapt_keys,
@@ -23,7 +25,7 @@ from resight.models.weights import (
     weights_hash,
 )
 
-OF_RUNS = ("branches.", "frame.branches.", "learned.")  # how names of a run's tensors begin
+OF_RUNS = ("branches.", "frame.branches.", "learned.", "projection.")  # how names of a run's tensors begin
 DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -243,7 +245,37 @@ def _untrained(name: str, **options: Any) -> Any:
         return timm.create_model(name, **options)
 
 
+def _from_run(name: str, folder: Path) -> tuple[nn.Module, Preprocessing]:
+    """The backbone of a run of `resight train embed`, and the preprocessing that it was trained with."""
+    trained = read_trained(folder)
+    if trained.backbone != name:
+        raise InputError(f"{folder} has trained {trained.backbone!r}, got the backbone {name!r}")
+    state = backbone_tensors(read_tensors(trained))
+    try:
+        model = _with_head_of(name, state)
+        load_state(model, state, str(folder / MODEL))
+    except InputError as error:  # of what the run itself has recorded: no mistake of the caller
+        raise WorkError(f"{folder} is damaged, or of another version: {error}") from error
+    return model, trained.preprocessing
+
+
+def _with_head_of(name: str, state: dict[str, torch.Tensor]) -> Any:
+    """The network, untrained, with a head for as many classes as these weights have: perhaps none."""
+    model = _untrained(name)
+    own = model.state_dict()
+    named = model.pretrained_cfg.get("classifier") or ()
+    for head in [f"{one}.weight" for one in ([named] if isinstance(named, str) else named)]:
+        if head in own and head not in state:
+            return _untrained(name, num_classes=0)
+        if head in own and own[head].shape != state[head].shape and own[head].ndim == state[head].ndim:
+            return _untrained(name, num_classes=int(state[head].shape[0]))
+    return model
+
+
 def _from_file(name: str, file: str) -> tuple[nn.Module, Preprocessing]:
+    path = Path(os.path.expanduser(file))  # not Path.expanduser, which raises for an unknown user
+    if path.name == MODEL and is_trained(path.parent):
+        return _from_run(name, path.parent)
     model = _untrained(name)
     raw = keras_state(file, model) if Path(file).suffix.lower() in KERAS_SUFFIXES else read_state(file)
     if any(key.startswith(OF_RUNS) for key in raw):

@@ -17,8 +17,8 @@ from resight.search.by_vector import reordered
 from resight.search.ranking import Matches, Ranking
 
 if TYPE_CHECKING:
-    from resight.features.encoder import View
     from resight.features.local import LocalFeatures
+    from resight.features.view import View
     from resight.search.database import Progress
     from resight.search.views import Views
 

@@ -126,10 +126,16 @@ class Collection:
         return Whitening.from_bytes(blob) if blob else None
 
     @property
+    def projection(self) -> Whitening | None:
+        """The projection that its encoder was given, if any; that of a run is with the run: `Encoder.projection`."""
+        blob = self.store.meta("projection")
+        return Whitening.from_bytes(blob) if blob else None
+
+    @property
     def encoder(self) -> Encoder:
         """The encoder of this collection. Raises WorkError if its weights are not the recorded ones."""
         if self._encoder is None:
-            self._encoder = Encoder.from_config(self.config, self.part_whitening)
+            self._encoder = Encoder.from_config(self.config, self.part_whitening, projection=self.projection)
         if not self._checked:
             self._check(self._encoder, WorkError)
         return self._encoder

@@ -42,7 +42,14 @@ def first_record(encoder: Encoder) -> dict[str, bytes]:
     }  # fmt: skip
     if encoder.part_whitening is not None:
         record["part_whitening"] = encoder.part_whitening.to_bytes()
+    if encoder.projection is not None and encoder.config.encoder is None:  # that of a run stays with the run
+        record["projection"] = encoder.projection.to_bytes()
     return record
+
+
+def remember_encoder(store: Store, encoder: Encoder) -> None:
+    """Record where the run of a collection's encoder is now; the caller has checked that the space is the same."""
+    store.set_meta({"encoder": json.dumps(asdict(encoder.config)).encode()})
 
 
 def ids_matching(store: Store, paths: Iterable[str | os.PathLike[str]], wanted: Where, name: str) -> set[int]:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resight.errors import ImageError, InputError
-from resight.features.encoder import Encoder, View
+from resight.features.encoder import Encoder
 from resight.features.pipeline import encode_stream
+from resight.features.view import View
 from resight.features.whitening import Whitening
 from resight.images import ImageLike, crop_box, decode_image, read_bytes, read_image
 from resight.search.kept_maps import KeptMaps, as_kept

@@ -1,6 +1,11 @@
 __all__ = [
+    "EMBED_PRESETS",
     "LOCATE_PRESETS",
     "PRESETS",
+    "EmbedOptions",
+    "EmbedReport",
+    "EmbedRun",
+    "EncoderReport",
     "Epoch",
     "ExportReport",
     "FoldedRuns",
@@ -11,19 +16,31 @@ __all__ = [
     "SvmReport",
     "TestReport",
     "TrainOptions",
+    "deal",
+    "export_encoder",
     "export_onnx",
     "finish_run",
+    "make_embed_options",
     "make_locate_options",
     "make_options",
     "read_history",
     "svm_run",
+    "test_embedder",
     "test_run",
     "train_classifier",
+    "train_embedder",
     "train_locator",
 ]
 
+from .class_splits import deal
 from .classifier import train_classifier
+from .embed_options import EMBED_PRESETS, EmbedOptions, make_embed_options
+from .embed_report import EmbedReport
+from .embed_runs import EmbedRun
+from .embed_testing import test_embedder
+from .embed_training import train_embedder
 from .export import ExportReport, export_onnx
+from .export_encoder import EncoderReport, export_encoder
 from .finishing import finish_run
 from .folds import FoldedRuns
 from .history import Epoch, History, read_history

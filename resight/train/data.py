@@ -203,7 +203,7 @@ def balance_weights(labels: Sequence[int], classes: int) -> list[float]:
     return [len(labels) / (classes * counts[one]) for one in range(classes)]
 
 
-def make_loader(batches: Dealt, order: Order, workers: int, *, pin: bool = False) -> DataLoader[Any]:
+def make_loader(batches: Dealt, order: Sampler[Any], workers: int, *, pin: bool = False) -> DataLoader[Any]:
     """A loader of whole batches; workers: processes that read and augment, 0 for none."""
     return DataLoader(
         batches, sampler=order, batch_size=None, num_workers=workers, persistent_workers=workers > 0, pin_memory=pin,

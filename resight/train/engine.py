@@ -194,7 +194,7 @@ def train_network(
     """
     training = (kind or Training)(network, options, material, banked)
     training.history, training.folder = history.epochs, folder
-    training.steps = -(-len(material.train_places) // options.batch)
+    training.steps = material.steps or -(-len(material.train_places) // options.batch)
     end = EpochEnd(folder, options, report, watch)
     device = choose_device(options.device)
     with quiet(), settings_kept(), own_words(end), memory_kept(device):

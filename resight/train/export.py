@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,24 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resight._version import __version__
 from resight.errors import ImageError, InputError, WorkError
-from resight.models.quiet import quiet
+from resight.train.onnx_graph import OPSET, SHORTEST, Arrays, check_packages, graphs, run_parts
+from resight.train.run_files import write_whole
 
 if TYPE_CHECKING:
     from resight.train.runs import Run
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-OPSET = 18
 CHECKED = 8  # images, or a third of it sequences
-SHORTEST = 3  # frames that a batch of sequences is filled up to: motion is between neighbours
 TOLERANCE = 1e-3  # of a probability
-LARGEST = 2**31 - 1  # bytes of one ONNX file
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -85,10 +77,9 @@ def export_onnx(run: Run, file: str | os.PathLike[str], *, tolerance: float = TO
     its results differ; then nothing is written.
     """
     target = Path(file)
-    _check_installed()
+    check_packages(PACKAGES)
     if target.suffix.lower() != ".onnx":
         raise InputError(f"expected a file that ends in .onnx, got {str(target)!r}")
-    from resight.tables.atomic import AtomicFiles
     from resight.train.runs import Run
 
     started = time.perf_counter()
@@ -104,8 +95,7 @@ def export_onnx(run: Run, file: str | os.PathLike[str], *, tolerance: float = TO
             f"{target} was not written: its probabilities differ from the run's by {difference:.2g}, more than "
             f"{tolerance:g}: please report {own.options.backbone}, input {own.options.input}"
         )
-    with AtomicFiles() as files:
-        files.open(target).write(data)
+    write_whole(target, data)
     takes = {name: f"{tuple(['batch', *(['time'] if array.ndim == 5 else []), *array.shape[-3:]][: array.ndim])} "
              f"{array.dtype}" for name, array in inputs.items()}  # fmt: skip
     return ExportReport(
@@ -120,25 +110,14 @@ def compare(run: Run, data: bytes, inputs: Arrays) -> tuple[float, float]:
     inputs: as the file takes them; tried at once, one by one, and with black pixels: where nothing changes, a
             descriptor divides by next to nothing
     """
-    onnxruntime: Any = importlib.import_module("onnxruntime")  # has no annotations
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        count = len(next(iter(inputs.values())))
-        parts = [inputs, *({name: array[row : row + 1] for name, array in inputs.items()} for row in range(count))]
-        parts.append({name: array * (name == "lengths") for name, array in inputs.items()})
-        worst = [0.0, 0.0]
-        for part in parts:
-            found = session.run(["probabilities", "logits"], part)
-            with torch.inference_mode():
-                logits = run.network(*map(torch.from_numpy, part.values())).float()
-            for place, ours in enumerate((logits.softmax(1), logits)):
-                apart = np.abs(found[place] - ours.numpy())
-                worst[place] = max(worst[place], float(apart.max())) if np.isfinite(apart).all() else float("nan")
-        return worst[0], worst[1]
-    except Exception as error:  # whatever onnxruntime raises: its errors have no common class
-        raise WorkError(f"onnxruntime cannot run what was exported: {_first_line(error)}") from error
+    worst = [0.0, 0.0]
+    for part, found in run_parts(data, inputs, ["probabilities", "logits"]):
+        with torch.inference_mode():
+            logits = run.network(*map(torch.from_numpy, part.values())).float()
+        for place, ours in enumerate((logits.softmax(1), logits)):
+            apart = np.abs(found[place] - ours.numpy())
+            worst[place] = max(worst[place], float(apart.max())) if np.isfinite(apart).all() else float("nan")
+    return worst[0], worst[1]
 
 
 class _Outputs(nn.Module):
@@ -155,37 +134,8 @@ class _Outputs(nn.Module):
 
 
 def _graphs(run: Run, inputs: Arrays) -> Iterator[bytes]:
-    """The ONNX file's content, optimised by the exporter, and as it was before.
-
-    Its optimiser takes x + 1e-10 for x, so that dense SIFT by SIFT-Flow's rule divides by 0 where an image is flat; the
-    other is right, and slower by up to three times.
-    """
-    from torch.export import Dim
-
-    dims = {"batch": Dim("batch", min=1, max=65_536), "time": Dim("time", min=SHORTEST, max=4096)}
-    shapes = tuple(
-        {0: dims["batch"], 1: dims["time"]} if array.ndim == 5 else {0: dims["batch"]} for array in inputs.values()
-    )
-    given = tuple(torch.from_numpy(array) for array in inputs.values())
-    network = _Outputs(run.network).eval()
-    try:
-        with quiet(), torch.no_grad():
-            program: Any = torch.onnx.export(
-                network, given, input_names=list(inputs), output_names=["logits", "probabilities"], dynamo=True,
-                dynamic_shapes=(shapes,), opset_version=OPSET, external_data=False, verbose=False, optimize=False,
-            )  # fmt: skip
-            program.model.metadata_props.update(_metadata(run))
-            plain: bytes = program.model_proto.SerializeToString()
-            program.optimize()
-            optimised: bytes = program.model_proto.SerializeToString()
-    except Exception as error:  # torch's exporter and the protobuf library raise nearly every type there is
-        raise WorkError(
-            f"{run.options.backbone} with input {run.options.input} cannot be exported: {_first_line(error)}"
-        ) from error
-    if len(plain) > LARGEST:
-        raise WorkError(f"the network takes {len(plain):,} bytes, and one ONNX file holds at most {LARGEST:,}")
-    yield optimised
-    yield plain
+    name = f"{run.options.backbone} with input {run.options.input}"
+    return graphs(_Outputs(run.network).eval(), inputs, ["logits", "probabilities"], _metadata(run), name)
 
 
 def _metadata(run: Run) -> dict[str, str]:
@@ -234,17 +184,3 @@ def _readable(run: Run, paths: Sequence[Path], wanted: int) -> Iterator[Tensor]:
             continue  # the check takes another
         wanted -= 1
         yield pixels
-
-
-def _check_installed() -> None:
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"export needs {', '.join(missing)}: pip install 'resight[onnx]'")
-
-
-def _first_line(error: BaseException) -> str:
-    """The reason of an error in one line: the first cause, which the libraries wrap in pages of advice."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"

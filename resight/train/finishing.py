@@ -24,6 +24,7 @@ from resight.train.run_files import (
     has_model,
     read_record,
     recorded_course,
+    recorded_embedding,
     recorded_locating,
     recorded_options,
     short,
@@ -34,6 +35,7 @@ from resight.train.run_files import (
 from resight.train.run_folders import LOST, lost_checkpoints, reserved
 
 if TYPE_CHECKING:
+    from resight.train.embed_runs import EmbedRun
     from resight.train.locate_runs import LocateRun
     from resight.train.runs import Run
 
@@ -54,7 +56,7 @@ class Kept:
 
 def finish_run(
     folder: str | os.PathLike[str], device: str = "auto", *, tell: Callable[[str], None] = lambda text: None
-) -> Run | LocateRun:
+) -> Run | LocateRun | EmbedRun:
     """Take the best epoch so far of a training that was stopped as its result; the run is then finished.
 
     device: where the network of the run that is given back will be
@@ -64,23 +66,31 @@ def finish_run(
     lost, they are restored from its best checkpoint.
     Raises InputError if the folder holds no run or no epoch has ended, WorkError if it is damaged, or trains just now.
     """
-    from resight.train.runs import Run
-
     place = Path(folder)
     read_record(place, None)  # before the folder is touched: is it a run at all?
     with reserved(place):
         record = read_record(place, None)
         if record["state"] != "finished":
             _finish(place, record, tell)
-        elif restore_model(place, record):
-            tell(f"{place / MODEL} was lost, and is restored from {BEST}")
+        elif restored := restore_files(place, record):
+            tell(restored)
         else:
             tell(f"{place} has finished before; nothing is changed")
-    if record.get("task") == "locate":
+    return _open(place, str(record.get("task")), device)
+
+
+def _open(folder: Path, task: str, device: str) -> Run | LocateRun | EmbedRun:
+    if task == "locate":
         from resight.train.locate_runs import LocateRun
 
-        return LocateRun.open(place, device)
-    return Run.open(place, device)
+        return LocateRun.open(folder, device)
+    if task == "embed":
+        from resight.train.embed_runs import EmbedRun
+
+        return EmbedRun.open(folder, device)
+    from resight.train.runs import Run
+
+    return Run.open(folder, device)
 
 
 def _finish(folder: Path, record: Mapping[str, Any], tell: Callable[[str], None]) -> None:
@@ -122,6 +132,10 @@ def complete(folder: Path, record: Mapping[str, Any], network: Any, history: His
     write_text(folder / METRICS, history.text())
     history.plot(folder / CURVES)
     training = sum(history.column("seconds"))
+    if record.get("task") == "embed":
+        from resight.train.embed_files import finish_files
+
+        finish_files(folder, record, digest)
     write_record(folder, {
         **record, "state": "finished", "epochs": len(history), "best": epoch_facts(kept),
         "last": epoch_facts(history.epochs[-1]), "seconds": round(record.get("seconds_reading", 0.0) + training, 3),
@@ -152,6 +166,21 @@ def restore_model(folder: Path, record: Mapping[str, Any]) -> bool:
     return True
 
 
+def restore_files(folder: Path, record: Mapping[str, Any]) -> str:
+    """Write again what a finished run needs to be used and has lost; says what that was, "" if nothing.
+
+    Raises WorkError as `restore_model`.
+    """
+    if restore_model(folder, record):
+        return f"{folder / MODEL} was lost, and is restored from {BEST}"
+    if record.get("task") == "embed":
+        from resight.train.embed_files import ENCODER, restore_encoder
+
+        if restore_encoder(folder, record):
+            return f"{folder / ENCODER} was lost, and is written again"
+    return ""
+
+
 def kept_epoch(folder: Path) -> Kept | None:
     """What there is to keep of a training: its best epoch, or its last if that is lost; None if there is neither."""
     from resight.train.checkpoints import try_checkpoint
@@ -169,7 +198,9 @@ def kept_epoch(folder: Path) -> Kept | None:
 
 
 def _kept(history: History, epoch: int, checkpoint: Mapping[str, Any]) -> Kept:
-    state = {name.removeprefix("learned."): value for name, value in checkpoint["state_dict"].items()}
+    own = checkpoint["state_dict"]
+    # Weights of a loss (proxies of classes) are of no use to the network.
+    state = {name.removeprefix("learned."): own[name] for name in own if not name.startswith("loss.")}
     return Kept(history, history.epochs[epoch - 1], state)
 
 
@@ -203,6 +234,12 @@ def _maker(folder: Path, record: dict[str, Any]) -> Callable[[Any], Any]:
 
         known = recorded_locating(folder, record)
         return lambda facts: rebuild_mask_network(facts) if facts is not None else make_locate_network(known)
+    if record.get("task") == "embed":
+        from resight.train.embed_network import make_embed_network, rebuild_embed_network
+
+        own = recorded_embedding(folder, record)
+        return lambda facts: (make_embed_network(own, record["network"]) if facts is None
+                              else rebuild_embed_network(facts, own.tune))  # fmt: skip
     from resight.train.runs import make_run_network
 
     options, classes = recorded_options(folder, record), len(record["classes"])

@@ -15,7 +15,7 @@ from resight.errors import InputError
 from resight.images.rows import read_rows
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images")
-SCORES = {"accuracy": "accuracy", "iou": "IoU"}  # what an epoch is judged by, and how it is written
+SCORES = {"accuracy": "accuracy", "iou": "IoU", "map": "mAP"}  # what an epoch is judged by, and how it is written
 MOST_EPOCHS = 100_000
 
 
@@ -32,6 +32,7 @@ class Epoch:
     seconds         training and validation together
     images          training images (or sequences) seen
     score           what the two accuracies are, a key of SCORES; iou: mean IoUs of masks, in columns train_iou, val_iou
+                    (map: mean average precisions; train_map is of a sample before the epoch, NaN if not known)
     """
 
     epoch: int
@@ -166,9 +167,11 @@ class History:
 
         validated = any(not math.isnan(value) for value in self.column("val_loss"))
         parts = ("train", "val") if validated else ("train",)
+        scores = {part: self.column(f"{part}_accuracy") for part in parts}
         picture = curves_picture(
             self.column("epoch"), {part: self.column(f"{part}_loss") for part in parts},
-            {part: self.column(f"{part}_accuracy") for part in parts}, self.column("lr"),
+            {part: values for part, values in scores.items() if not all(map(math.isnan, values))} or scores,
+            self.column("lr"),
             best=self.best.epoch if self.best and validated else None, score=SCORES[self.score],
         )  # fmt: skip
         write_atomic(file, picture)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as lightning
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from resight.features.pipeline import cores
 from resight.images.examples import Examples
@@ -27,6 +28,8 @@ class Material:
     chances:            of each training place to be drawn; None: each once an epoch
     class_weights:      (C,) of the loss; None: all 1
     light:              batches cost nothing to make: no processes are started for it
+    steps:              of an epoch; None: as many as the training places have batches
+    order:              trainer -> keys of the batches to train on; None: each place once, shuffled
     """
 
     train: Dealt
@@ -36,6 +39,8 @@ class Material:
     chances: tuple[float, ...] | None = None
     class_weights: tuple[float, ...] | None = None
     light: bool = False
+    steps: int | None = None
+    order: Callable[[Any], Sampler[Any]] | None = None
 
     @classmethod
     def make(
@@ -72,7 +77,10 @@ class Loaders(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled anew in each epoch."""
         material = self.material
-        order = self._order(material.train_places, self.options.seed, material.chances)
+        if material.order is None:
+            return self._loader(material.train, self._order(material.train_places, self.options.seed, material.chances))
+        order: Any = material.order(self.trainer)
+        order.set_epoch(self.epoch)  # as in `_order`
         return self._loader(material.train, order)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
@@ -87,7 +95,7 @@ class Loaders(lightning.LightningDataModule):
         order.set_epoch(self.epoch)  # Lightning asks for the first batch before it tells the epoch
         return order
 
-    def _loader(self, batches: Dealt, order: Order) -> DataLoader[Any]:
+    def _loader(self, batches: Dealt, order: Sampler[Any]) -> DataLoader[Any]:
         trainer: Any = self.trainer
         on_cpu = trainer.strategy.root_device.type == "cpu"
         workers = self.options.workers

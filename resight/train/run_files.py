@@ -28,6 +28,7 @@ from resight.images.lines import read_bytes_of
 from resight.images.settings import read_settings
 from resight.tables.atomic import AtomicFiles
 from resight.train.course import Course
+from resight.train.embed_options import EmbedOptions, make_embed_options
 from resight.train.locate_options import LocateOptions, make_locate_options
 from resight.train.options import TrainOptions, make_options
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 
 FORMAT = "resight-train-1"
-TASKS = ("classify", "locate")
+TASKS = ("classify", "locate", "embed")
 LIMIT = 64 * 2**20  # bytes of run.json
 RECORD, OPTIONS, SPLIT, SKIPPED = "run.json", "options.yaml", "split.csv", "skipped.csv"
 LEARNED = "learned_before.csv"
@@ -99,7 +100,7 @@ def read_record(folder: Path, task: str | None = "classify") -> dict[str, Any]:
     for key, kind in _FORM.items():
         if not isinstance(record.get(key), kind):
             raise WorkError(_damaged(file, f"{key} is missing or something else"))
-    if own == "classify":
+    if own in ("classify", "embed"):
         _check_classes(file, record.get("classes"))
     model = record.get("model")
     if record["state"] == "finished" and not (isinstance(model, dict) and isinstance(model.get("sha256"), str)):
@@ -124,12 +125,17 @@ def recorded_locating(folder: Path, record: dict[str, Any]) -> LocateOptions:
     return _recorded(folder, record, make_locate_options)
 
 
+def recorded_embedding(folder: Path, record: dict[str, Any]) -> EmbedOptions:
+    """The options that an embedding network was begun with. Raises WorkError as `recorded_options`."""
+    return _recorded(folder, record, make_embed_options)
+
+
 def recorded_course(folder: Path, record: dict[str, Any]) -> Course:
     """The options that a run of any task was begun with. Raises WorkError as `recorded_options`."""
-    read: Callable[[Path, dict[str, Any]], Course] = (
-        recorded_locating if record.get("task") == "locate" else recorded_options
-    )
-    return read(folder, record)
+    readers: dict[str, Callable[[Path, dict[str, Any]], Course]] = {
+        "locate": recorded_locating, "embed": recorded_embedding,
+    }  # fmt: skip
+    return readers.get(str(record.get("task")), recorded_options)(folder, record)
 
 
 def _recorded(folder: Path, record: dict[str, Any], make: Callable[..., Options]) -> Options:

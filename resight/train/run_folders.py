@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from resight.errors import InputError, WorkError, advice
 from resight.images.places import is_folder
 from resight.train.course import Course
+from resight.train.embed_files import FEATURES, START
 from resight.train.options import changed
 from resight.train.run_files import (
     BEST,
@@ -29,8 +31,9 @@ from resight.train.run_files import (
 )
 
 # What a run leaves before its first epoch has ended.
-FIRST = {RECORD, OPTIONS, SPLIT, SKIPPED, LEARNED, CHECKPOINTS, TENSORBOARD}
+FIRST = {RECORD, OPTIONS, SPLIT, SKIPPED, LEARNED, CHECKPOINTS, TENSORBOARD, START, FEATURES}
 EVENTS = "events.out.tfevents"
+VECTORS = "*.npy"  # in FEATURES
 NOT_DECIDING = ("device", "devices", "nodes", "workers", "panels")  # a run may go on with others
 TEMPORARY = ".resight-"
 BEGINS = ".resight-begins"  # is there while the first files of a run are written
@@ -98,11 +101,17 @@ def lost_checkpoints(folder: Path) -> bool:
 def _holds_only_first(folder: Path) -> bool:
     if any(one.name not in FIRST and not one.name.startswith(TEMPORARY) for one in folder.iterdir()):
         return False
-    for name, start in {CHECKPOINTS: TEMPORARY, TENSORBOARD: EVENTS}.items():
+    for name, pattern in {CHECKPOINTS: f"{TEMPORARY}*", TENSORBOARD: f"{EVENTS}*", FEATURES: VECTORS}.items():
         place = folder / name
-        if place.is_symlink() or (place.is_dir() and any(not one.name.startswith(start) for one in place.iterdir())):
+        if place.is_symlink():
+            return False
+        if place.is_dir() and any(not _is(one.name, pattern, f"{TEMPORARY}*") for one in place.iterdir()):
             return False
     return True
+
+
+def _is(name: str, *patterns: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def clear(folder: Path) -> bool:

@@ -152,5 +152,5 @@ def _starts(folder: Path, record: Mapping[str, Any]) -> Iterator[tuple[Path, Map
             start = place.parent if place.name == MODEL else place
             if start not in found and is_file(start / RECORD) and is_file(start / SPLIT):
                 found.append(start)
-                waiting.append(read_record(start))
+                waiting.append(read_record(start, None))
                 yield start, waiting[-1]

@@ -78,6 +78,7 @@ def test_defaults():
         "stage": None,
         "precision": "float32",
         "device": "auto",
+        "encoder": None,
     }
 
 

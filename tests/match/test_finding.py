@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from match_samples import placed, textured
@@ -6,7 +8,9 @@ from PIL import Image
 import resight
 from resight.errors import ImageError, InputError
 from resight.match import Finder, Match, Template, match_all
+from resight.match.evidence import gather
 from resight.match.planes import believable, project, rectangle, similarity
+from resight.match.scene import Scene
 
 
 def near(match, matrix, pixels=2.0):
@@ -51,6 +55,24 @@ def test_all_of_several_are_found_without_doubles():
     assert len(found) == 3 and all(any(near(one, matrix, 4) for one in found) for matrix in truths)
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     assert len(match_all(template, scene, most=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold", "expected"),
+    [
+        ((0.95, 0.6, 0.4), None, 2),  # there for sure: an even chance is enough for the others
+        ((0.85, 0.6, 0.4), None, 1),
+        ((0.7, 0.6, 0.4), None, 0),
+        ((0.95, 0.6, 0.4), 0.75, 1),
+        ((0.95, 0.6, 0.4), 0.3, 3),
+    ],
+)
+def test_what_is_surely_there_counts_as_there_again_from_an_even_chance_on(monkeypatch, scores, threshold, expected):
+    template, scene = Template(textured(7, 50, 60)), textured(8)
+    place = gather(template, Scene(scene), np.eye(3), "sift", 1)
+    monkeypatch.setattr(Finder, "_searched", lambda *_: [replace(place, score=score) for score in scores])
+    found = Finder(template, threshold=threshold).find_all(scene)
+    assert [one.score for one in found] == list(scores[:expected]) and all(one.found for one in found)
 
 
 def test_the_threshold_decides_and_nothing_else():

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from made_encoders import make_trained
 from PIL import Image
 from samples import picture
 
@@ -160,3 +161,16 @@ def test_a_folder_whose_name_begins_alike_is_another(tmp_path, photos):
     shutil.copytree(photos / "b", photos / "bb")
     with with_parts(tmp_path / "c.resight", photos / "bb", str(photos / "b")) as made:
         assert shared_images(made, photos / "b") == 0
+
+
+def test_a_network_trained_on_the_images_is_a_leak(tmp_path, elsewhere):
+    run = make_trained(tmp_path / "run")
+    rows = [f"{elsewhere / f'{number}.png'},x,{part}" for number, part in ((100, "train"), (101, "val"), (102, "test"))]
+    (run / "split.csv").write_text("\n".join(["path,label,part", *rows, ""]))
+    encoder = resight.Encoder.open(run, device="cpu")
+    with collection_of(tmp_path / "c.resight", elsewhere, encoder) as photos:
+        with pytest.raises(InputError, match="was trained on 2 of the images to be evaluated"):
+            refuse_leak(photos, False)
+        assert refuse_leak(photos, True) is True
+    with collection_of(tmp_path / "d.resight", [elsewhere / "102.png", elsewhere / "103.png"], encoder) as photos:
+        assert refuse_leak(photos, False) is False
