@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resight.cli.progress import print_line, progress
+from resight.cli.progress import progress
+from resight.cli.train import print_line
 from resight.images.examples import Examples, read_examples
 from resight.train.class_splits import deal
 from resight.train.embed_testing import test_embedder

@@ -48,7 +48,7 @@ def export(run: Path, /, *, onnx: Path, json: bool = False) -> int:
 
 def _export_encoder(run: Path, onnx: Path, json: bool) -> int:
     from resight.models.trained import read_trained
-    from resight.train.export_encoder import export_encoder
+    from resight.train.encoder_export import export_encoder
 
     read_trained(run)
     check_file(onnx)

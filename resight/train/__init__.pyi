@@ -39,8 +39,8 @@ from .embed_report import EmbedReport
 from .embed_runs import EmbedRun
 from .embed_testing import test_embedder
 from .embed_training import train_embedder
+from .encoder_export import EncoderReport, export_encoder
 from .export import ExportReport, export_onnx
-from .export_encoder import EncoderReport, export_encoder
 from .finishing import finish_run
 from .folds import FoldedRuns
 from .history import Epoch, History, read_history

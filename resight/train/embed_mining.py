@@ -205,17 +205,29 @@ class BalancedOrder(Sampler[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         own = self.options
-        batches = balanced_batches(self.labels, own.batch, own.per_class, own.seed, self.epoch)
+        shape = batch_shape(own, len(np.unique(self.labels)))
+        batches = balanced_batches(self.labels, *shape, own.seed, self.epoch)
         for step in range(self.steps):
             # An image that was drawn twice for a small class goes through the network once.
             part = np.array_split(np.asarray(batches[step % len(batches)]), self.trainer.world_size)
             yield self.epoch, tuple(self.places[np.unique(part[self.trainer.global_rank])].tolist())
 
 
+def batch_shape(options: EmbedOptions, classes: int) -> tuple[int, int]:
+    """Images in a balanced batch, and of each class in it: more of each where there are too few classes to fill it.
+
+    >>> batch_shape(EmbedOptions(miner="batch-hard", batch=32, per_class=4), 6)
+    (30, 5)
+    """
+    per_class = max(options.per_class, options.batch // max(classes, 2))
+    return options.batch - options.batch % per_class, per_class
+
+
 def count_steps(options: EmbedOptions, labels: NDArray[np.int64]) -> int:
     """Steps of an epoch: the same for all epochs, as the learning rate's schedule needs it."""
     if not options.offline:
-        return len(balanced_batches(labels, options.batch, options.per_class, options.seed, 0))
+        shape = batch_shape(options, len(np.unique(labels)))
+        return len(balanced_batches(labels, *shape, options.seed, 0))
     counts = np.unique(labels, return_counts=True)[1]
     others = len(counts) - 1
     if options.mining == "ranked":

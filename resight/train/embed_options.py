@@ -71,7 +71,7 @@ class EmbedOptions:
     negatives: int = 5
     """Of hardest: negatives of a query, at most one of each class."""
     per_class: int = 4
-    """Images of a class in a batch, if nothing is mined from all vectors."""
+    """Images of a class in a batch, if nothing is mined from all vectors; more where classes are too few to fill it."""
     augment: str = "auto"
     """Of training images only: none, flip, standard, deepsky; auto: flip."""
     min_images: int = 2

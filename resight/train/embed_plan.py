@@ -93,6 +93,13 @@ def tell_start(plan: EmbedPlan, start: Whitening, record: dict[str, Any], tell: 
     own, (width, dim) = plan.options, start.projection.shape
     mining = "all pairs of a batch" if own.mining == "none" else f"miner {own.mining}"
     tell(f"projection {own.project}, {width} -> {dim}; loss {own.loss}, {mining}")
+    if not own.offline:
+        from resight.train.embed_mining import batch_shape
+
+        size, each = batch_shape(own, len(record["classes"]))
+        if (size, each) != (own.batch, own.per_class):
+            tell(f"  batches of {size} images, {each} of each class: {len(record['classes'])} classes fill no batch of "
+                 f"{own.batch} with {own.per_class} each")  # fmt: skip
     before = record.get("before")
     if before:
         tell(f"before training: validation mAP {before['map']:.3f}, recall@1 {before['recall_1']:.3f} "

@@ -12,7 +12,7 @@ from made_encoders import DIM, make_trained
 
 from resight import Collection, Encoder
 from resight.cli import run as resight
-from resight.train import export_encoder as export
+from resight.train import encoder_export as export
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

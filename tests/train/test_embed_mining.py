@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from resight.train.embed_mining import BalancedOrder, Mining, TripletOrder, count_steps
+from resight.train.embed_mining import BalancedOrder, Mining, TripletOrder, batch_shape, count_steps
 from resight.train.embed_network import make_embed_network
 from resight.train.embed_options import make_embed_options
 
@@ -113,3 +113,14 @@ def test_balanced_batches(tmp_path):
 ])  # fmt: skip
 def test_steps_of_an_epoch(given, expected):
     assert count_steps(make_embed_options(**given), LABELS) == expected
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(8, (32, 4)), (20, (32, 4)), (6, (30, 5)), (2, (32, 16))])
+def test_too_few_classes_to_fill_a_batch_give_more_images_each(classes, expected):
+    options = make_embed_options(miner="batch-hard", batch=32, per_class=4)
+    labels = np.repeat(np.arange(classes), 20)
+    assert batch_shape(options, classes) == expected
+    order = BalancedOrder(np.arange(len(labels)), labels, options, count_steps(options, labels), ALONE)
+    for _, places in order:
+        assert len(np.unique(labels[list(places)])) == expected[0] // expected[1]
+        assert len(places) <= expected[0]

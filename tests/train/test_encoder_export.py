@@ -13,8 +13,8 @@ from samples import picture
 
 from resight import Encoder
 from resight.errors import InputError, WorkError
-from resight.train import export_encoder as module
-from resight.train.export_encoder import compare, export_encoder
+from resight.train import encoder_export as module
+from resight.train.encoder_export import compare, export_encoder
 
 pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytestmark = pytest.mark.usefixtures("one_thread")
