@@ -17,8 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -26,7 +25,7 @@ import numpy as np
 
 from resight.cli.progress import progress
 from resight.cli.train import print_line
-from resight.images.examples import Examples, read_examples
+from resight.images.examples import read_examples
 from resight.train.class_splits import deal
 from resight.train.embed_testing import test_embedder
 from resight.train.embed_training import train_embedder
@@ -50,13 +49,13 @@ class Row:
 
 def main() -> None:
     asked = _asked()
-    data = _whole(asked.data)
+    data = read_examples(asked.data)
     rows = [Row(*cell) for cell in product(asked.pools, asked.miners, asked.project)]
     asked.out.mkdir(parents=True, exist_ok=True)
     for seed in asked.seeds:
         split = asked.out / f"split-{seed}.csv"
         if not split.exists():
-            deal(data, "class", validation=0.0, test=0.5, seed=seed).write(split)
+            deal(data, "class", validation=0.0, test=0.5, seed=seed, anew=True).write(split)
         for row in rows:
             file = asked.out / f"{row.name}-{seed}.json"
             if not file.exists():
@@ -131,13 +130,7 @@ def _interval(runs: list[dict], stage: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _whole(source: str) -> Examples:
-    """The data without its own parts: all images of a class together."""
-    examples = read_examples(source)
-    return replace(examples, items=tuple(replace(item, part=None) for item in examples.items))
-
-
-def _options(pairs: list[str]) -> Iterator[tuple[str, object]] | dict[str, object]:
+def _options(pairs: list[str]) -> dict[str, object]:
     return {name: _value(text) for name, _, text in (pair.partition("=") for pair in pairs)}
 
 

@@ -28,6 +28,7 @@ def split(
     seed: int = 0,
     min_images: int = 2,
     groups: Literal["data", "folder"] = "data",
+    anew: bool = False,
     replace: bool = False,
     json: bool = False,
 ) -> int:
@@ -52,6 +53,8 @@ def split(
         Leave out classes with fewer images.
     groups
         What a group is, with --by group: data (the CSV's column) or folder (the images that lie in one folder).
+    anew
+        Deal all images out anew: parts that the data has already (folders train and test, a column) count as one.
     replace
         Replace --out if it is there.
     json
@@ -71,7 +74,7 @@ def split(
     examples = read_examples(data)
     if out.exists() and out.samefile(data):
         raise InputError(f"{visible(str(out))}: this is the list to be split: give another name")
-    dealt = deal(examples, by, validation=validation, test=test, seed=seed, groups=groups, least=min_images)
+    dealt = deal(examples, by, validation=validation, test=test, seed=seed, groups=groups, least=min_images, anew=anew)
     dealt.write(out)
     if json:
         print(json_module.dumps({**dealt.as_dict(), "seed": seed, "file": str(out)}, indent=1))

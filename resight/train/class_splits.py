@@ -60,7 +60,7 @@ class Dealt:
 
 def deal(
     examples: Examples, by: str = "image", *, validation: float = 0.15, test: float = 0.2, seed: int = 0,
-    groups: str = "data", least: int = 2,
+    groups: str = "data", least: int = 2, anew: bool = False,
 ) -> Dealt:  # fmt: skip
     """The parts of labelled examples.
 
@@ -70,11 +70,14 @@ def deal(
     seed:             the same seed deals the same
     groups:           data (its column group) or folder (the images of a folder), with `by` group
     least:            classes with fewer images are left out, which a note tells
+    anew:             parts that the data has already are put together first
 
     Files of the same content stay in one part, unless whole classes are dealt out: then a note tells.
     Raises InputError if an option is wrong, the data has no groups to keep whole, or too little is left to deal out.
     """
     _check(by, validation, test, groups, least)
+    if anew:
+        examples = replace(examples, items=tuple(replace(item, part=None) for item in examples.items))
     kept, notes = _large_enough(examples, least)
     if by == "group":
         kept = grouped(kept, TrainOptions(groups=groups))
@@ -100,7 +103,7 @@ def split_classes(examples: Examples, *, validation: float, test: float, seed: i
     own = sorted({item.part for item in examples.items if item.part is not None}, key=PARTS.index)
     if own:
         raise InputError(f"{examples.source}: it has parts already ({', '.join(own)}), and whole classes would mix "
-                         "them: give the folder of one part, a CSV without the column, or split by image")  # fmt: skip
+                         "them: put them together (--anew), give the folder of one part, or split by image")  # fmt: skip
     wanted = _class_numbers(examples, validation, test)
     blocks = _together(examples)
     random.Random(seed).shuffle(blocks)

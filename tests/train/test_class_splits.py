@@ -177,3 +177,11 @@ def test_the_datas_own_parts(tmp_path):
 def test_wrong_wishes(given, message):
     with pytest.raises(InputError, match=message):
         deal(made({"a": 3, "b": 3, "c": 3}), **given)
+
+
+def test_parts_are_put_together_first_if_asked():
+    items = tuple(Example(Path(f"/x/{n}.jpg"), "abcd"[n % 4], ("train", "test")[n % 2]) for n in range(24))
+    examples = Examples(items, tuple("abcd"), "here")
+    dealt = deal(examples, "class", validation=0.0, test=0.5, anew=True)
+    assert dealt.counts() == [("train", 2, 12), ("test", 2, 12), ("all", 4, 24)]
+    assert all(item.part is None for item in dealt.examples.items)
