@@ -103,7 +103,7 @@ def split_classes(examples: Examples, *, validation: float, test: float, seed: i
     own = sorted({item.part for item in examples.items if item.part is not None}, key=PARTS.index)
     if own:
         raise InputError(f"{examples.source}: it has parts already ({', '.join(own)}), and whole classes would mix "
-                         "them: put them together (--anew), give the folder of one part, or split by image")  # fmt: skip
+                         "them: put them together (--anew), give one of them, or split by image")  # fmt: skip
     wanted = _class_numbers(examples, validation, test)
     blocks = _together(examples)
     random.Random(seed).shuffle(blocks)
