@@ -13,7 +13,7 @@ from resight.features.descriptor import parse_descriptor
 from resight.images.places import is_there
 from resight.train.options import AUGMENTS, FITS, PRECISIONS, SCHEDULES, WEIGHTS, check_ranges, check_types
 
-PROJECTS = ("whiten", "pca", "learned", "identity")
+PROJECTS = ("centre", "whiten", "pca", "learned", "identity")
 TUNES = ("head", "last", "all")
 OFFLINE, IN_BATCH = ("ranked", "hardest"), ("batch-hard", "semi-hard")
 MINED = ("triplet", "contrastive")  # losses of triplets; all others take what a batch has
@@ -46,7 +46,7 @@ class EmbedOptions:
     """Length of a vector; default: 512, or less if the network is narrower or the images are few."""
     project: str = "whiten"
     """How the projection begins, from the training images: whiten (PCA, each direction divided by its deviation), pca,
-    learned (from pairs of one class), identity (the first dim numbers)."""
+    learned (from pairs of one class), centre (their mean taken away, the first dim numbers), identity (these alone)."""
     size: int | None = None
     """Side in pixels; default: the weights' native size."""
     fit: str = "squash"

@@ -104,9 +104,10 @@ def begin_projection(pooled: NDArray[np.float32], basis: Basis, options: EmbedOp
     if dim is None:
         width = pooled.shape[1]
         allowed = len(pooled) // OVER if options.project in ("whiten", "learned") else most
-        dim = max(1, min(width, DIM, most, allowed))
-        if dim < min(width, DIM):
-            notes.append(f"vectors of {dim} numbers, not {min(width, DIM)}: {len(pooled):,} training images allow no "
+        wanted = width if options.project == "centre" else min(width, DIM)
+        dim = max(1, min(wanted, most, allowed))
+        if dim < wanted:
+            notes.append(f"vectors of {dim} numbers, not {wanted}: {len(pooled):,} training images allow no "
                          f"more for {options.project} (--dim says otherwise)")  # fmt: skip
     source = basis.parted.examples.source
     return fit_projection(pooled, basis.own, dim, options.project, fitted_on=f"training images of {source}"), notes

@@ -15,8 +15,10 @@ PROJECTIONS = {
     "whiten": "PCA, every direction divided by its deviation",
     "pca": "PCA, a rotation only",
     "learned": "whitened by what differs within a class, then the directions in which images differ most",
+    "centre": "the mean taken away, every direction kept as it is",
     "identity": "nothing: the features as they are",
 }
+WHOLE = ("centre", "identity")  # no sample is too small for them
 EPS = 1e-10  # as of `pca_whitening`: less than this share of the largest variance is no direction
 ROUNDING = 1e-20  # less than this share of the squared lengths is none either: float32 cannot hold such differences
 ROWS = 4096
@@ -44,7 +46,8 @@ def fit_projection(
     whiten:   P = E_dim diag(lambda_dim)^(-1/2) for cov = E diag(lambda) E^T (divided by N - 1); Jegou and Chum 2012
     pca:      P = E_dim
     learned:  `learned_whitening` on pairs of images of one class, drawn and shrunk as for a collection; Radenovic 2018
-    identity: mean 0, P = the first `dim` columns of the unit matrix
+    centre:   P = the first `dim` columns of the unit matrix
+    identity: the same, mean 0
 
     Of E's columns the largest component is positive, so that two machines agree.
     Raises InputError for an unknown `how`, a `dim` that is too large, no two images of one class, or damaged numbers.
@@ -57,8 +60,9 @@ def fit_projection(
     if labels.shape != (len(vectors),):
         raise InputError(f"labels must be ({len(vectors)},), one for each vector, got shape {labels.shape}")
     _check_dim(vectors, dim, how)
-    if how == "identity":
-        return Whitening(np.zeros(vectors.shape[1]), np.eye(vectors.shape[1])[:, :dim], fitted_on, 0, seen)
+    if how in WHOLE:
+        mean = vectors.mean(0, dtype=np.float64) * (how == "centre")
+        return Whitening(mean, np.eye(vectors.shape[1])[:, :dim], fitted_on, len(vectors) * (how == "centre"), seen)
     if how == "learned":
         queries, positives = class_pairs(labels, ROUNDS)
         if not len(queries):
@@ -76,7 +80,7 @@ def fit_projection(
 
 
 def largest_dim(vectors: Floats, how: str) -> int:
-    """The largest `dim` that `fit_projection` can give: the rank of the centred vectors, for "identity" their width D.
+    """The largest `dim` that `fit_projection` can give: the rank of the centred vectors, for `WHOLE` their width D.
 
     vectors: (N, D)
     ->       at most min(D, N - 1); 0 where all vectors are equal
@@ -88,7 +92,7 @@ def largest_dim(vectors: Floats, how: str) -> int:
     """
     vectors = _checked(vectors, how)
     count, width = len(vectors), int(vectors.shape[1])
-    if how == "identity":
+    if how in WHOLE:
         return width
     mean, scatter = vectors.mean(0, dtype=np.float64), np.zeros((width, width))
     for start in range(0, count, ROWS):
@@ -162,8 +166,8 @@ def _check_dim(vectors: Floats, dim: int, how: str) -> None:
         return
     if most == 0:
         raise InputError(
-            f"{how} needs images that differ, all {count} have the same features: take other images, or identity"
+            f"{how} needs images that differ, all {count} have the same features: take other images, or centre"
         )
     why = f"features of {width} numbers" if most == width else f"{count} images, which vary in {most} directions,"
-    more = "" if most == width else ", more varied images, or identity"
+    more = "" if most == width else ", more varied images, or centre"
     raise InputError(f"{how} of {why} allows 1 to {most} dimensions, got {dim}: take a dim of at most {most}{more}")

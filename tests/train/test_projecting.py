@@ -63,6 +63,14 @@ def test_identity_keeps_the_first_axes():
     assert fitted.mean.tolist() == [0] * 8
 
 
+def test_centre_takes_the_mean_away_and_keeps_all_angles_from_it():
+    vectors, labels = sample()
+    fitted = fit_projection(vectors, labels, 8, "centre")
+    moved = vectors - vectors.mean(0)
+    np.testing.assert_allclose(fitted.apply(vectors), moved / np.linalg.norm(moved, axis=1)[:, None], atol=1e-5)
+    assert largest_dim(vectors[:3], "centre") == 8
+
+
 class Shelf:
     """As much of a store as a learned whitening asks for."""
 
