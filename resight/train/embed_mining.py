@@ -23,11 +23,12 @@ from resight.train.embed_data import gone
 from resight.train.embed_files import FEATURES
 from resight.train.embed_network import EmbedNetwork
 from resight.train.embed_options import EmbedOptions
-from resight.train.mining import Mined, balanced_batches, mine_hardest, mine_ranked, spread
+from resight.train.mining import MOST_PER_PAIR, Mined, balanced_batches, mine_hardest, mine_ranked, spread
 from resight.train.run_files import write_whole
 from resight.train.runs import CPU_PIXELS, GPU_PIXELS, exact_convolutions
 
 Vectors = NDArray[np.float32]
+DRAWN = 70  # of the predecessor of the preset deep-image-matching, for 14 classes
 
 
 @dataclass(eq=False)
@@ -114,7 +115,9 @@ class Mining:
         if self.options.mining == "hardest":
             queries, negatives = max(1, self.options.keep // self.options.negatives), self.options.negatives
             return mine_hardest(vectors, self.labels, queries=queries, negatives=negatives, **own)
-        return mine_ranked(vectors, self.labels, per_pair=self.options.per_pair, keep=self.options.keep, **own)
+        return mine_ranked(
+            vectors, self.labels, per_pair=per_pair(self.options, self.labels), keep=self.options.keep, **own
+        )
 
     def _describe(self) -> Vectors:
         return describe_all(self.network, self.network.forward, self.stored, self.places, self.watch, "mining")
@@ -213,6 +216,21 @@ class BalancedOrder(Sampler[Any]):
             yield self.epoch, tuple(self.places[np.unique(part[self.trainer.global_rank])].tolist())
 
 
+def per_pair(options: EmbedOptions, labels: NDArray[np.int64]) -> int:
+    """Triplets that `ranked` draws for each ordered pair of classes.
+
+    With few classes more than 70: an epoch must be worth the look at all images before it.
+
+    >>> [per_pair(EmbedOptions(keep=1600), np.repeat(np.arange(classes), 9)) for classes in (3, 14)]
+    [534, 70]
+    """
+    if options.per_pair is not None:
+        return options.per_pair
+    counts = np.unique(labels, return_counts=True)[1]
+    pairs = int((counts > 1).sum()) * (len(counts) - 1)
+    return min(max(DRAWN, -(-2 * options.keep // max(pairs, 1))), MOST_PER_PAIR)
+
+
 def batch_shape(options: EmbedOptions, classes: int) -> tuple[int, int]:
     """Images in a balanced batch, and of each class in it: more of each where there are too few classes to fill it.
 
@@ -231,7 +249,7 @@ def count_steps(options: EmbedOptions, labels: NDArray[np.int64]) -> int:
     counts = np.unique(labels, return_counts=True)[1]
     others = len(counts) - 1
     if options.mining == "ranked":
-        most = min(options.keep, options.per_pair * int((counts > 1).sum()) * others)
+        most = min(options.keep, per_pair(options, labels) * int((counts > 1).sum()) * others)
     else:
         queries = min(max(1, options.keep // options.negatives), int(counts[counts > 1].sum()))
         most = queries * min(options.negatives, others)

@@ -64,8 +64,9 @@ class EmbedOptions:
     vectors; batch-hard, semi-hard (in a batch); none; auto: ranked for triplet and contrastive, else none."""
     remine: int = 1
     """Mine anew every so many epochs."""
-    per_pair: int = 70
-    """Of ranked: triplets drawn for each ordered pair of classes."""
+    per_pair: int | None = None
+    """Of ranked: triplets drawn for each ordered pair of classes; default: 70, more where classes are so few that less
+    than twice --keep would be drawn."""
     keep: int = 1600
     """Triplets of an epoch: ranked keeps so many of the hardest, hardest takes keep / negatives queries."""
     negatives: int = 5
